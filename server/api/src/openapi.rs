@@ -1,0 +1,1 @@
+//! The `OpenAPI` document of the contract, made from its types.
