@@ -63,8 +63,7 @@ mod tests {
         // A change here changes what every published seed means.
         let mut dice = Dice::new(1, 2, 3);
         let first: Vec<u64> = (0..3).map(|_| dice.below(1_000)).collect();
-        let mut again = Dice::new(1, 2, 3);
-        assert_eq!(first, (0..3).map(|_| again.below(1_000)).collect::<Vec<_>>());
+        assert_eq!(first, [631, 435, 171]);
         assert_ne!(Dice::new(1, 2, 4).next_u64(), Dice::new(1, 2, 3).next_u64());
         assert_ne!(Dice::new(1, 3, 2).next_u64(), Dice::new(1, 2, 3).next_u64());
     }
