@@ -221,7 +221,7 @@ impl Model {
         match self.round_state().0 {
             "succeeded" if self.paid_us.is_some() => (409, json!({"type": "urn:payrig:problem:wrong-state"})),
             // One in two closings takes its time.
-            "succeeded" if self.now_us % 2 == 0 => {
+            "succeeded" if self.now_us.is_multiple_of(2) => {
                 let shown = self.task();
                 self.closed = true;
                 (202, shown)
