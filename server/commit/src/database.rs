@@ -12,7 +12,7 @@ use fjall::config::{
 };
 use fjall::{AbstractTree as _, CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, sync_tree};
 use crate::plan::Write;
 use crate::{CommitError, Options, Space, Value, journal};
 
@@ -59,6 +59,7 @@ impl Database {
             }
             other => other,
         })?;
+        sync_tree(&path)?;
         Ok(Self { spaces, db, memory_bytes: options.memory_bytes, folder })
     }
 

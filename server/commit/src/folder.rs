@@ -57,6 +57,7 @@ impl Folder {
                 _ => {}
             }
             create(&unfinished)?;
+            sync_tree(&unfinished)?;
             fs::rename(&unfinished, &path).map_err(CommitError::io(&path))?;
             sync_dir(&self.dir)?;
         }
@@ -88,6 +89,17 @@ fn create(dir: &Path) -> Result<(), CommitError> {
         _ => {}
     }
     dir.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Makes the entries of a folder and of those in it durable: fjall does not sync the parents of folders it creates.
+pub(crate) fn sync_tree(dir: &Path) -> Result<(), CommitError> {
+    for entry in fs::read_dir(dir).map_err(CommitError::io(dir))? {
+        let path = entry.map_err(CommitError::io(dir))?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        }
+    }
+    sync_dir(dir)
 }
 
 fn sync_dir(dir: &Path) -> Result<(), CommitError> {

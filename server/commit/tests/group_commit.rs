@@ -82,7 +82,7 @@ async fn of_racing_inserters_and_deleters_exactly_one_wins() {
             for key in 0..KEYS {
                 let key = (key + racer) % KEYS;
                 let group =
-                    vec![entry(0, key.to_be_bytes(), racer.to_be_bytes()), entry(1, [racer as u8, key as u8], "x")];
+                    vec![entry(0, key.to_be_bytes(), racer.to_be_bytes()), entry(1, format!("{racer}/{key}"), "x")];
                 let taken = store.insert(vec![group]).await.expect("inserts");
                 if taken == [2] {
                     won.push((key, racer));
