@@ -1,0 +1,141 @@
+//! The cashier's side of pay parameters: reads what a payer brought and believes only what is signed.
+
+use std::fmt;
+
+use payrig_api::{ChannelStyle, Currency};
+use serde::{Deserialize, Deserializer, de};
+
+use super::{DROP_NOTIFICATION, PREPAY_PACKAGE, PayParams};
+use crate::json::{push_escaped, push_u64};
+use crate::order::PrepayId;
+use crate::sign::{SignatureError, Signer};
+
+/// Reads parameters and checks their signature over every member.
+///
+/// # Errors
+/// [`SignatureError::Malformed`] for what is no set of parameters at all, the others for what was tampered with.
+pub(crate) fn read(body: &[u8], signer: &Signer) -> Result<PayParams, SignatureError> {
+    let Members(mut members) =
+        serde_json::from_slice(body).map_err(|_| SignatureError::Malformed("a JSON object of texts and integers"))?;
+    members.sort_by(|one, other| one.0.cmp(&other.0));
+    if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        return Err(SignatureError::Malformed("each member once"));
+    }
+    let members = Sorted(members);
+    let serial = members.text("key_serial").ok_or(SignatureError::Malformed("key_serial"))?;
+    let signature = members.text("sign").ok_or(SignatureError::Malformed("sign"))?;
+    if serial != signer.serial() {
+        return Err(SignatureError::UnknownSerial);
+    }
+    signer.check(&[members.signed_text(body.len()).as_bytes()], signature)?;
+    members.pay_params().map_err(SignatureError::Malformed)
+}
+
+struct Sorted(Vec<(String, Scalar)>);
+
+impl Sorted {
+    fn get(&self, name: &str) -> Option<&Scalar> {
+        let at = self.0.binary_search_by(|member| member.0.as_str().cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Scalar::Text(text) => Some(text),
+            Scalar::Number(_) => None,
+        }
+    }
+
+    /// What the signature covers, as the writer wrote it.
+    fn signed_text(&self, expected_bytes: usize) -> String {
+        let mut out = String::with_capacity(expected_bytes);
+        let mut separator = '{';
+        for (name, value) in self.0.iter().filter(|member| member.0 != "sign") {
+            out.push(separator);
+            separator = ',';
+            out.push('"');
+            push_escaped(&mut out, name);
+            out.push_str("\":");
+            match value {
+                Scalar::Number(number) => push_u64(&mut out, *number),
+                Scalar::Text(text) => {
+                    out.push('"');
+                    push_escaped(&mut out, text);
+                    out.push('"');
+                }
+            }
+        }
+        out
+    }
+
+    fn pay_params(&self) -> Result<PayParams, &'static str> {
+        let text = |name: &'static str| self.text(name).ok_or(name);
+        let amount_minor = match self.get("amount_minor") {
+            Some(Scalar::Number(amount_minor)) => *amount_minor,
+            _ => return Err("amount_minor"),
+        };
+        let prepay = match self.text("package") {
+            Some(package) => Some(PrepayId(package.strip_prefix(PREPAY_PACKAGE).ok_or("package")?.to_owned())),
+            None => None,
+        };
+        let passed_back = self.text("passback_params").or_else(|| self.text("attach"));
+        Ok(PayParams {
+            out_trade_no: text("out_trade_no")?.to_owned(),
+            merchant: text("merchant")?.to_owned(),
+            order_no: text("order_no")?.to_owned(),
+            amount_minor,
+            currency: Currency::from_code(text("currency")?).ok_or("currency")?,
+            style: if prepay.is_some() { ChannelStyle::Wechat } else { ChannelStyle::Alipay },
+            prepay,
+            drops_notification: passed_back == Some(DROP_NOTIFICATION),
+        })
+    }
+}
+
+/// What a member can be.
+enum Scalar {
+    Text(String),
+    Number(u64),
+}
+
+/// The members in the order in which they came, repeated ones too.
+struct Members(Vec<(String, Scalar)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> de::Visitor<'de> for Object {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = object.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrNumber;
+        impl de::Visitor<'_> for TextOrNumber {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or an unsigned integer")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(number))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(TextOrNumber)
+    }
+}
