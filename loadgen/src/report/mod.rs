@@ -1,0 +1,6 @@
+//! What people read of a run, made from its results alone.
+
+mod table;
+mod text;
+
+pub use text::{Style, text};

@@ -1,0 +1,6 @@
+//! Judgements on a run, from its results alone.
+
+mod judge;
+pub mod threshold;
+
+pub use judge::{Sums, judge};
