@@ -132,6 +132,15 @@ fn a_server_without_a_cashier_ends_when_settled() {
 }
 
 #[test]
+fn without_rounds_and_with_lost_replies_nobody_is_blamed() {
+    let runs = run("flaky", Fault::ForeignLossy, 300);
+    let counts = outcomes(&runs);
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), ["failed", "settled_only"], "{counts:?}");
+    assert!(runs.iter().any(|(record, _)| record.rounds.len() > 1));
+    assert!(runs.iter().all(|(record, _)| record.violations.is_empty()), "{runs:?}");
+}
+
+#[test]
 fn lost_replies_and_overload_are_repeated_with_the_same_key() {
     let runs = run("mixed", Fault::LosesReplies, 500);
     let counts = outcomes(&runs);

@@ -76,11 +76,12 @@ impl Journey {
 
     fn follow_failed(&mut self, seen: &SeenReply, now_us: u64) -> Action {
         // Until the new round is shown, the old one's failure is no news.
-        let is_old = self.retried.is_some_and(|(_, left)| seen.task.round.is_some_and(|round| round <= left));
+        let is_old = self.left_round.is_some_and(|left| seen.task.round.is_some_and(|round| round <= left));
         if is_old {
             return self.poll(None, now_us);
         }
-        let is_watching = self.cancelling == Cancelling::GoingOn;
+        // Whoever has paid does not ask for another chance to pay.
+        let is_watching = self.cancelling == Cancelling::GoingOn || self.record.cashier_took_money();
         let has_retries = self.record.manual_retries < self.plan.manual_retries;
         // Lost retries may be sent again, but not for ever.
         if is_watching || !has_retries || self.retries_sent >= self.settings.max_tries {
@@ -157,10 +158,12 @@ impl Journey {
             payment_state: payment.map(|payment| payment.state),
             transaction_id: payment.and_then(|payment| payment.transaction_id.clone()),
         };
-        if let Some(detail) = self.record.shown.last().and_then(|last| taken_back(last, &view)) {
+        let rounds = (self.shown_round, self.round_of(&seen.task));
+        if let Some(detail) = self.record.shown.last().and_then(|last| taken_back(last, &view, rounds)) {
             self.record.violation(ViolationKind::TakenBack, now_us, detail);
         }
-        self.note_round(&seen.task, now_us);
+        self.shown_round = rounds.1;
+        self.note_round(&seen.task, rounds.1, now_us);
         self.note_payment(&view, payment.and_then(|payment| payment.paid_at), now_us);
         self.record.attempts = self.record.attempts.max(view.attempt.unwrap_or(0));
         match self.record.shown.last_mut() {
@@ -169,12 +172,20 @@ impl Journey {
         }
     }
 
-    fn note_round(&mut self, task: &SeenTask, now_us: u64) {
+    /// The round that a task is shown in, counted by the client where the server does not say.
+    fn round_of(&self, task: &SeenTask) -> u8 {
+        let newest = self.record.rounds.last().map_or(1, |round| round.round);
+        let was_failed = self.record.rounds.last().is_some_and(|round| round.state == Some(TaskState::Failed));
+        // Something else after a failure: a retry whose reply was lost took effect after all.
+        let is_next = was_failed && self.is_retry_open && task.state != TaskState::Failed;
+        task.round.unwrap_or(if is_next { newest.saturating_add(1) } else { newest })
+    }
+
+    fn note_round(&mut self, task: &SeenTask, shown: u8, now_us: u64) {
         let newest = self.record.rounds.last().map_or(0, |round| round.round);
-        let shown = task.round.unwrap_or(newest);
         if shown > newest {
-            // A retry whose reply was lost took effect after all.
-            let asked_us = self.retried.map_or(self.sent_us, |(sent_us, _)| sent_us);
+            let asked_us = self.retry_sent_us.unwrap_or(self.sent_us);
+            self.is_retry_open = false;
             self.record.manual_retries = self.record.manual_retries.max(shown.saturating_sub(1));
             self.open_round(shown, asked_us);
         }
@@ -233,9 +244,8 @@ fn is_same_view(last: &Shown, view: &Shown) -> bool {
     *last == Shown { first_us: last.first_us, last_us: last.last_us, ..view.clone() }
 }
 
-/// How the newer view takes back the older one, if it does. Without round numbers nothing can be said.
-fn taken_back(old: &Shown, new: &Shown) -> Option<String> {
-    let (old_round, new_round) = (old.round?, new.round?);
+/// How the newer view takes back the older one, if it does.
+fn taken_back(old: &Shown, new: &Shown, (old_round, new_round): (u8, u8)) -> Option<String> {
     if new_round < old_round {
         return Some(format!("round {old_round} was shown, then round {new_round}"));
     }

@@ -115,8 +115,14 @@ pub struct Journey {
     /// Whether the cashier has answered, or is not to be asked again.
     is_pay_done: bool,
     retries_sent: u32,
-    /// When the last manual retry was sent, and the round that it left behind.
-    retried: Option<(u64, u8)>,
+    /// Whether a manual retry was sent whose effect is unknown.
+    is_retry_open: bool,
+    /// The round that was shown last, counted by the client where the server does not say.
+    shown_round: u8,
+    /// When the last manual retry was sent.
+    retry_sent_us: Option<u64>,
+    /// The round that the last accepted manual retry left behind.
+    left_round: Option<u8>,
     last_was_error: bool,
 }
 
@@ -146,7 +152,10 @@ impl Journey {
             cashier: None,
             is_pay_done: false,
             retries_sent: 0,
-            retried: None,
+            is_retry_open: false,
+            shown_round: 1,
+            retry_sent_us: None,
+            left_round: None,
             last_was_error: false,
         }
     }
@@ -242,7 +251,11 @@ impl Journey {
             Step::Submit => self.record.submits += 1,
             Step::Query | Step::QueryPaid => self.record.polls += 1,
             Step::Pay => self.note_paying(now_us),
-            Step::Retry => self.retries_sent += 1,
+            Step::Retry => {
+                self.retries_sent += 1;
+                self.retry_sent_us = Some(now_us);
+                self.is_retry_open = true;
+            }
             Step::Cancel => self.record.cancels += 1,
         }
     }

@@ -76,7 +76,8 @@ impl Journey {
     pub(super) fn on_retried(&mut self, answer: Answer<'_>) -> Action {
         if answer.is_success() {
             let left_round = self.record.rounds.last().map_or(1, |round| round.round);
-            self.retried = Some((self.sent_us, left_round));
+            self.left_round = Some(left_round);
+            self.is_retry_open = false;
             self.record.manual_retries += 1;
             return match self.read(Move::Retry, &answer) {
                 Ok(seen) => {
@@ -88,6 +89,7 @@ impl Journey {
             };
         }
         if answer.status == 409 {
+            self.is_retry_open = false;
             self.note_answer(Move::Retry, &answer, false);
             if answer.problem().as_deref() == Some(RETRIES_USED_UP) {
                 return self.end(Outcome::Failed, answer.now_us);

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     PaysTwice,
     /// No payment in any reply, and no more of the task than its id and state.
     Foreign,
+    /// A foreign server that also gives no reply to every other request.
+    ForeignLossy,
     /// Every other request gets no reply, though it took effect.
     LosesReplies,
     /// The first two submissions are refused for overload.
@@ -80,7 +82,7 @@ impl Model {
                     let (status, body) = self.answer(&request);
                     self.now_us += 1_000;
                     let body = body.to_string();
-                    if self.fault == Fault::LosesReplies && self.requests % 2 == 1 {
+                    if matches!(self.fault, Fault::LosesReplies | Fault::ForeignLossy) && self.requests % 2 == 1 {
                         journey.next(Event::Lost, self.now_us)
                     } else {
                         let retry_after_s = (status == 503).then_some(2);
@@ -160,7 +162,7 @@ impl Model {
     fn task(&mut self) -> Value {
         let (mut state, attempt) = self.round_state();
         let id = if self.fault == Fault::ForgetsKeys { format!("task{}", self.tasks) } else { "task1".to_owned() };
-        if self.fault == Fault::Foreign {
+        if matches!(self.fault, Fault::Foreign | Fault::ForeignLossy) {
             return json!({"task": {"task_id": id, "state": state, "extra": [1]}, "more": null});
         }
         let is_settled = matches!(state, "succeeded" | "failed" | "cancelled");
