@@ -61,7 +61,7 @@ pub struct RunArgs {
     pub server_wait: Duration,
 
     /// Users, each making one journey after another: a closed model [default: 100]
-    #[arg(short = 'u', long, value_name = "N", conflicts_with_all = ["rate", "stage"], help_heading = "Load")]
+    #[arg(short = 'u', long, value_name = "N", help_heading = "Load")]
     pub users: Option<usize>,
     /// Users started a second [default: all within 2 s]
     #[arg(short = 'r', long, value_name = "RATE", help_heading = "Load")]

@@ -19,7 +19,7 @@ pub enum DurationError {
     TooLong(String),
 }
 
-const MAX_SECONDS: f64 = 3_600_000.0;
+const MAX_US: f64 = 3.6e12;
 
 /// Reads `300ms`, `30s`, `1.5s` or `1h30m`: numbers with units, added up.
 ///
@@ -36,30 +36,30 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     }
     let malformed = || DurationError::Malformed(text.to_owned());
     let mut rest = text;
-    let mut seconds = 0.0;
+    let mut us = 0.0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(malformed)?;
         let number: f64 = rest[..digits].parse().map_err(|_| malformed())?;
         rest = &rest[digits..];
         let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        seconds += number * unit_seconds(&rest[..letters]).ok_or_else(malformed)?;
+        us += number * unit_us(&rest[..letters]).ok_or_else(malformed)?;
         rest = &rest[letters..];
     }
-    if seconds > MAX_SECONDS {
+    if us > MAX_US {
         return Err(DurationError::TooLong(text.to_owned()));
     }
-    Ok(Duration::from_secs_f64(seconds))
+    Ok(Duration::from_secs_f64(us / 1e6))
 }
 
-/// How many seconds one of this unit is, if it is a unit of time.
+/// How many microseconds one of this unit is, if it is a unit of time. Whole numbers, so that products stay exact.
 #[must_use]
-pub fn unit_seconds(unit: &str) -> Option<f64> {
+pub fn unit_us(unit: &str) -> Option<f64> {
     Some(match unit {
-        "h" => 3600.0,
-        "m" => 60.0,
-        "s" => 1.0,
-        "ms" => 1e-3,
-        "us" | "\u{b5}s" => 1e-6,
+        "h" => 3.6e9,
+        "m" => 6e7,
+        "s" => 1e6,
+        "ms" => 1e3,
+        "us" | "\u{b5}s" => 1.0,
         _ => return None,
     })
 }

@@ -76,7 +76,6 @@ fn life(load: Arc<Load>, client: Client) -> TransactionFunction {
     })
 }
 
-#[expect(clippy::field_reassign_with_default, reason = "the struct has private fields")]
 fn configuration(load: &Load) -> GooseConfiguration {
     let mut goose = GooseConfiguration::default();
     goose.host = Some(load.base.to_string());

@@ -40,7 +40,7 @@ impl<'a> Payer<'a> {
             self.load.recorder.request(step, at, Ending::CutOff, self.load.phases.is_steady(scheduled_us));
         }
         if let Some(journey) = self.journey.take() {
-            self.finish(journey);
+            self.finish(&journey);
         }
     }
 
@@ -52,13 +52,13 @@ impl<'a> Payer<'a> {
             self.journey = Some(self.generator.journey());
             let ended_us = self.one_journey(scheduled_us).await;
             if let Some(journey) = self.journey.take() {
-                self.finish(journey);
+                self.finish(&journey);
             }
             scheduled_us = self.wait(ended_us, self.generator.pause()).await;
         }
     }
 
-    fn finish(&self, journey: Journey) {
+    fn finish(&self, journey: &Journey) {
         self.load.recorder.journey(journey.record().clone());
         self.load.stop.under_way.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
     }

@@ -121,7 +121,7 @@ fn quantiles(figures: Option<&Figures>) -> [String; 6] {
     [f.p50_us, f.p90_us, f.p95_us, f.p99_us, f.p99_9_us, f.max_us].map(|us| human_us(us as f64))
 }
 
-fn clock<'a>(step: &'a StepFigures, span: Span) -> Option<&'a Figures> {
+fn clock(step: &StepFigures, span: Span) -> Option<&Figures> {
     step.clocks.get(span.name())?.get(Series::ALL)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use payrig_scenarios::Step;
 
-use crate::units::{human_us, unit_seconds};
+use crate::units::{human_us, unit_us};
 
 /// One promise about a run, such as `p99<250ms for submit`.
 #[derive(Clone, PartialEq, Debug)]
@@ -250,8 +250,8 @@ impl<'a> Reader<'a> {
         match quantity {
             Quantity::Time(..) => match unit {
                 "" => Ok(number * 1e3),
-                _ => match unit_seconds(unit) {
-                    Some(seconds) => Ok(number * seconds * 1e6),
+                _ => match unit_us(unit) {
+                    Some(us) => Ok(number * us),
                     None => self.fail(unit_at, "a unit of time: us, ms, s, m or h (none: ms)"),
                 },
             },
@@ -331,7 +331,9 @@ fn statistic(word: &str) -> Option<Statistic> {
         return None;
     }
     let percent: f64 = digits.parse().ok()?;
-    (percent > 0.0 && percent <= 100.0).then_some(Statistic::Quantile(percent / 100.0))
+    // Rounded to whole numbers first: 99.9 / 100 is not the 0.999 that the figures of a run are taken at.
+    let quantile = (percent * 1e6).round() / 1e8;
+    (quantile > 0.0 && quantile <= 1.0).then_some(Statistic::Quantile(quantile))
 }
 
 impl Quantity {

@@ -1,5 +1,12 @@
 //! A server that speaks the contract from memory, quickly and without any promise, for tests of the harness.
 
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    reason = "a test's helper, which several programs use in part"
+)]
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -91,7 +98,6 @@ impl Stub {
     }
 
     /// Lets it vanish.
-    #[allow(dead_code, reason = "not every user of this module stops it")]
     pub fn stop(mut self) {
         drop(self.stop.take());
     }

@@ -68,7 +68,7 @@ proptest! {
         let percent = f64::from(percent) / 10.0;
         let text = format!("{spaces}p({percent}){spaces}<={spaces}{limit}{spaces}ms for {}", step.name());
         let threshold = parse(&text).unwrap();
-        prop_assert_eq!(threshold.quantity, Quantity::Time(Subject::Response, Statistic::Quantile(percent / 100.0)));
+        prop_assert_eq!(threshold.quantity, Quantity::Time(Subject::Response, Statistic::Quantile((percent * 10.0).round() / 1e3)));
         prop_assert_eq!(threshold.limit, f64::from(limit) * 1e3);
         prop_assert_eq!(threshold.step, Some(step));
     }
