@@ -1,1 +1,36 @@
-fn main() {}
+//! `payrig-server`: flags to a configuration, a configuration to a server, and serve.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use payrig_server::{assemble::Server, config::RawConfig, start, stop::Stopped};
+
+/// The configuration was wrong.
+const USAGE: u8 = 2;
+/// A second signal.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    start::log_to_stderr();
+    let config = match RawConfig::parse().with_file().and_then(RawConfig::validate) {
+        Ok(config) => config,
+        Err(error) => return start::complain(&error, USAGE),
+    };
+    if config.config_check {
+        start::show(&config);
+        return ExitCode::SUCCESS;
+    }
+    start::warn_of_weak_promises(&config);
+    let print_address = config.print_address;
+    let server = match Server::assemble(config) {
+        Ok(server) => server,
+        Err(error) => return start::complain(&error, 1),
+    };
+    let (address, admin) = (server.address(), server.admin_address());
+    match server.run(|| start::announce(address, admin, print_address)) {
+        Ok(Stopped::Drained) => ExitCode::SUCCESS,
+        Ok(Stopped::OutOfTime) => ExitCode::FAILURE,
+        Ok(Stopped::AtOnce) => ExitCode::from(INTERRUPTED),
+        Err(error) => start::complain(&error, 1),
+    }
+}

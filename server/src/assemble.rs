@@ -1,0 +1,289 @@
+//! The only file that names concrete backends: makes the parts of a configuration and runs them on their runtimes.
+
+use std::{io, sync::Arc, thread::JoinHandle};
+
+use payrig_channel::{Ledger, LedgerError, MemoryLedger, Notifications, Options};
+use payrig_commit::CommitError;
+use tokio::{
+    runtime::Runtime,
+    sync::{Barrier, mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    cache::{Cache, memory::MemoryCache},
+    channel::{Channel, simulated::SimulatedChannel},
+    clock::Clock,
+    config::{Config, StoreKind},
+    http::{App, Connections, Endpoint, Face, Handed, Listening, serve},
+    metrics::Metrics,
+    notice,
+    parts::{Parts, SyncMode},
+    queue::{
+        Queue,
+        memory::{MemoryQueue, Wheel},
+    },
+    runner::{Runner, run_pool},
+    service::{Backlog, PayService},
+    stop::{Signals, Stopped, until_stopped},
+    store::{Store, embedded::EmbeddedStore, memory::MemoryStore},
+    sweep,
+    sync::{self, Unsynced, UnsyncedWork},
+};
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which one.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the document store: {0}")]
+    Store(#[source] CommitError),
+    /// The channel's ledger cannot be opened.
+    #[error("cannot open the simulated channel's ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The system refuses threads, timers or signals.
+    #[error("the system refuses what a server needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A server that is ready to serve.
+pub struct Server {
+    config: Config,
+    runtime: Runtime,
+    parts: Arc<Parts>,
+    public: Listening,
+    admin: Option<Listening>,
+    background: Background,
+}
+
+/// Work that runs once in a process.
+struct Background {
+    wheel: Wheel,
+    notifications: Notifications,
+    unsynced: Arc<Unsynced>,
+    unsynced_work: UnsyncedWork,
+}
+
+impl Server {
+    /// Opens everything that the configuration names and binds its addresses.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn assemble(config: Config) -> Result<Self, ServerError> {
+        let bind = |address| Listening::bind(address).map_err(|source| ServerError::Listen { address, source });
+        let public = bind(config.listen)?;
+        let admin = config.admin_listen.map(bind).transpose()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let within = runtime.enter();
+        let (store, ledger) = open_store(&config)?;
+        let options = Options {
+            profile: config.profile.clone(),
+            cashier_url: format!("http://{}/simulated/cashier", public.address),
+            ..Options::default()
+        };
+        let (channel, notifications) = runtime.block_on(payrig_channel::SimulatedChannel::start(ledger, options))?;
+        let (queue, wheel) = MemoryQueue::new(config.queue_capacity);
+        let parts = Arc::new(Parts {
+            store,
+            cache: Cache::Memory(MemoryCache::new(config.cache_capacity)),
+            queue: Queue::Memory(queue),
+            channel: Channel::Simulated(SimulatedChannel::new(channel)),
+            clock: Clock::start(),
+            metrics: Arc::new(Metrics::new()),
+            settings: config.settings,
+            replacing_key: tokio::sync::Mutex::new(()),
+        });
+        let (unsynced, unsynced_work) = Unsynced::new(Arc::clone(&parts));
+        drop(within);
+        let background = Background { wheel, notifications, unsynced, unsynced_work };
+        Ok(Self { config, runtime, parts, public, admin, background })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> std::net::SocketAddr {
+        self.public.address
+    }
+
+    /// Where the admin books are, if anywhere.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// Serves until a signal; `ready` is called once connections are taken.
+    ///
+    /// # Errors
+    /// Where the system refuses threads or signals.
+    pub fn run(self, ready: impl FnOnce()) -> Result<Stopped, ServerError> {
+        let Self { config, runtime, parts, public, admin, background } = self;
+        let signals = {
+            let _within = runtime.enter();
+            Signals::listen()?
+        };
+        let (stop, stopping) = watch::channel(false);
+        let barrier = Arc::new(Barrier::new(config.threads));
+        let node = |handed| Node {
+            parts: Arc::clone(&parts),
+            unsynced: Arc::clone(&background.unsynced),
+            backlog: config.backlog.div_ceil(config.threads),
+            workers: config.workers.div_ceil(config.threads),
+            handed,
+            stopping: stopping.clone(),
+            barrier: Arc::clone(&barrier),
+        };
+        let mut ways = Vec::with_capacity(config.threads);
+        let mut threads = Vec::with_capacity(config.threads);
+        let (way, own_handed) = Listening::way();
+        ways.push(way);
+        for number in 1..config.threads {
+            let (way, handed) = Listening::way();
+            ways.push(way);
+            threads.push(spawn(number, node(handed))?);
+        }
+        let own = node(own_handed);
+        let stopped = runtime.block_on(async {
+            let mut once = run_background(&parts, background, &own);
+            if let Some(admin) = admin {
+                once.spawn(serve_admin(admin, own.service_without_publisher(), stopping.clone()));
+            }
+            let own = tokio::spawn(own.run());
+            let connections = config.connections;
+            let acceptor = tokio::spawn(public.deal(ways, connections, stopping.clone()));
+            ready();
+            let drained = async {
+                let _ = own.await;
+                for thread in threads {
+                    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                }
+                let _ = acceptor.await;
+                once.abort_all();
+                while once.join_next().await.is_some() {}
+            };
+            until_stopped(signals, stop, drained, config.drain_timeout, &parts).await
+        });
+        // What hangs on a deadline is let go; the store's own thread ends with the last write that it was given.
+        runtime.shutdown_background();
+        Ok(stopped)
+    }
+}
+
+fn open_store(config: &Config) -> Result<(Store, Ledger), ServerError> {
+    match config.store {
+        StoreKind::Memory => Ok((Store::Memory(MemoryStore::default()), Ledger::Memory(MemoryLedger::new()))),
+        StoreKind::Embedded => {
+            let store = EmbeddedStore::open(&config.data_dir.join("store")).map_err(ServerError::Store)?;
+            let ledger = Ledger::open(&config.data_dir.join("channel-ledger"))?;
+            Ok((Store::Embedded(store), ledger))
+        }
+    }
+}
+
+fn spawn(number: usize, node: Node) -> Result<JoinHandle<()>, ServerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name(format!("node-{number}"));
+    Ok(thread.spawn(move || {
+        runtime.block_on(node.run());
+        runtime.shutdown_background();
+    })?)
+}
+
+/// One runtime: its connections, publishers, attempts and batches.
+struct Node {
+    parts: Arc<Parts>,
+    unsynced: Arc<Unsynced>,
+    backlog: usize,
+    workers: usize,
+    handed: mpsc::Receiver<Handed>,
+    stopping: watch::Receiver<bool>,
+    barrier: Arc<Barrier>,
+}
+
+impl Node {
+    /// Serves until told to stop, then drains stage after stage: answers, acceptances, attempts, outcomes.
+    async fn run(self) {
+        let (backlog, publisher) = Backlog::new(Arc::clone(&self.parts), self.backlog);
+        let (synchroniser, batches) = sync::start(&self.parts, &self.unsynced);
+        let service = PayService::new(Arc::clone(&self.parts), backlog, synchroniser.clone());
+        let runner = Runner::new(Arc::clone(&self.parts), synchroniser);
+        let publisher = tokio::spawn(publisher.run());
+        let attempts = tokio::spawn(run_pool(runner, self.parts.queue.clone(), self.workers));
+        let batches = batches.map(|batches| tokio::spawn(batches.run()));
+        let connections = Connections::new(Arc::clone(&self.parts.metrics));
+        // The service goes with the last connection, and the backlog with it.
+        serve(Endpoint { app: App::new(service, Face::Public), connections }, self.handed, self.stopping).await;
+        let _ = publisher.await;
+        // Every runtime's acceptances are in the queue; now it may close.
+        self.barrier.wait().await;
+        self.parts.queue.close();
+        let _ = attempts.await;
+        if let Some(batches) = batches {
+            let _ = batches.await;
+        }
+    }
+
+    /// A service for reading only: what it hands in goes nowhere.
+    fn service_without_publisher(&self) -> PayService {
+        let (backlog, _) = Backlog::new(Arc::clone(&self.parts), 1);
+        PayService::new(Arc::clone(&self.parts), backlog, sync::Synchroniser::OnQuery(Arc::clone(&self.unsynced)))
+    }
+}
+
+fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> JoinSet<()> {
+    let Background { wheel, notifications, unsynced, unsynced_work } = background;
+    let mut once = JoinSet::new();
+    once.spawn(wheel.run());
+    let Cache::Memory(cache) = parts.cache.clone();
+    once.spawn(async move { cache.run_evictions().await });
+    once.spawn(take_notifications(Arc::clone(parts), notifications));
+    if own.workers > 0 {
+        once.spawn(sweep::run(Arc::clone(parts)));
+    }
+    if parts.settings.sync == SyncMode::OnQuery {
+        once.spawn(unsynced_work.run());
+    }
+    drop(unsynced);
+    once
+}
+
+/// Takes the channel's notifications, as many at a time as the store likes to have together.
+async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications) {
+    const UNDER_WAY: usize = 256;
+    let places = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
+    let Channel::Simulated(channel) = parts.channel.clone();
+    while let Some(notification) = notifications.recv().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (parts, channel) = (Arc::clone(&parts), channel.clone());
+        tokio::spawn(async move {
+            match channel.verify(&notification) {
+                Ok(learnt) => {
+                    if let Err(error) = notice::take(&parts, learnt).await {
+                        tracing::warn!(%error, "a notification was not taken; the sweeper asks the channel");
+                    }
+                }
+                Err(error) => {
+                    parts.metrics.notices_rejected.inc();
+                    tracing::warn!(%error, "a notification was rejected");
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn serve_admin(listening: Listening, service: PayService, stopping: watch::Receiver<bool>) {
+    const AT_MOST: usize = 64;
+    let (way, handed) = Listening::way();
+    let connections = Connections::new(Arc::clone(&service.parts().metrics));
+    let endpoint = Endpoint { app: App::new(service, Face::Admin), connections };
+    let dealing = tokio::spawn(listening.deal(vec![way], AT_MOST, stopping.clone()));
+    serve(endpoint, handed, stopping).await;
+    dealing.abort();
+}

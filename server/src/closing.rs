@@ -1,0 +1,64 @@
+//! Closing a payment (cancelled, expired, or won and then lost): never the end before the channel has said so.
+
+use crate::{
+    channel::{CloseAnswer, PaidNotice, PaymentChannel as _},
+    model::{Closing, Document, End, PaymentEnd, RoundId},
+    notice,
+    parts::Parts,
+    store::StoreError,
+};
+
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closed {
+    /// It can no longer be paid.
+    Closed,
+    /// It was paid before.
+    Paid,
+    /// The channel gave no answer; the sweeper goes on.
+    GoingOn,
+}
+
+/// Writes down that the payment is to be closed, asks the channel, and writes down its end.
+///
+/// # Errors
+/// Where the store does not answer; whoever meets the closing goes on with it.
+pub async fn close(parts: &Parts, payment_no: RoundId, reason: &str) -> Result<Closed, StoreError> {
+    let closing = Closing { payment_no, reason: reason.to_owned(), at_us: parts.clock.now_us() };
+    parts.store.insert_one(Document::Closing(closing)).await?;
+    go_on(parts, payment_no, reason).await
+}
+
+/// Goes on with a closing that is written down.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn go_on(parts: &Parts, payment_no: RoundId, reason: &str) -> Result<Closed, StoreError> {
+    match parts.channel.close(payment_no).await {
+        Ok(CloseAnswer::Closed) => closed(parts, payment_no, reason).await,
+        Ok(CloseAnswer::AlreadyPaid(paid)) => {
+            notice::take(parts, PaidNotice { payment_no, paid }).await?;
+            Ok(Closed::Paid)
+        }
+        Err(error) => {
+            tracing::debug!(payment_no = payment_no.payment_no(), %error, "the channel did not close the payment yet");
+            Ok(Closed::GoingOn)
+        }
+    }
+}
+
+async fn closed(parts: &Parts, payment_no: RoundId, reason: &str) -> Result<Closed, StoreError> {
+    let end = End::Closed { reason: reason.to_owned() };
+    let end = PaymentEnd { payment_no, end, at_us: parts.clock.now_us() };
+    if parts.store.insert_one(Document::PaymentEnd(end.clone())).await? {
+        parts.metrics.payments_ended.get_or_create(&crate::metrics::Named { name: "closed" }).inc();
+    } else if let Some(PaymentEnd { end: End::Paid { .. }, .. }) = parts.store.payment_end(payment_no).await? {
+        return Ok(Closed::Paid);
+    }
+    notice::show_end(parts, payment_no).await?;
+    // A notice that contradicts the channel's word still has to be worked off, and the open task keeps it in sight.
+    if parts.store.notice(payment_no).await?.is_none() {
+        notice::let_go(parts, payment_no).await?;
+    }
+    Ok(Closed::Closed)
+}

@@ -1,0 +1,300 @@
+//! Flags, environment and file, read into one validated [`Config`].
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Parser;
+use payrig_channel::Profile;
+use serde::Deserialize;
+
+use crate::parts::{AcceptMode, Settings, SyncMode};
+
+/// The reference server of payrig's payment flow.
+///
+/// Without flags it runs embedded and durable in ./payrig-data and listens on 127.0.0.1:8080.
+#[derive(Parser, Deserialize, Default, Debug)]
+#[command(name = "payrig-server", version, about)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RawConfig {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "PAYRIG_LISTEN")]
+    pub listen: Option<String>,
+    /// Folder of the embedded store and of the simulated channel's ledger [default: ./payrig-data]
+    #[arg(long, value_name = "DIR", env = "PAYRIG_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// TOML file with the same settings, under the flags' names; flags and environment go first
+    #[arg(long, value_name = "FILE.toml", env = "PAYRIG_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Task queue: memory [default: memory]
+    #[arg(long, value_name = "QUEUE", env = "PAYRIG_QUEUE")]
+    pub queue: Option<String>,
+    /// Result cache: memory [default: memory]
+    #[arg(long, value_name = "CACHE", env = "PAYRIG_CACHE")]
+    pub cache: Option<String>,
+    /// Document store: embedded, or memory (for benches: keeps nothing) [default: embedded]
+    #[arg(long, value_name = "STORE", env = "PAYRIG_STORE")]
+    pub store: Option<String>,
+    /// Payment channel: simulated, or simulated:PROFILE such as simulated:latency=0ms,transient=2%,seed=7 [default: simulated]
+    #[arg(long, value_name = "CHANNEL", env = "PAYRIG_CHANNEL")]
+    pub channel: Option<String>,
+    /// When a submission is answered: durable (after the write) or early (before it) [default: durable]
+    #[arg(long, value_enum, env = "PAYRIG_ACCEPT")]
+    pub accept: Option<AcceptMode>,
+    /// When a result is stored: on-complete (before it is shown) or on-query (after) [default: on-complete]
+    #[arg(long, value_enum, env = "PAYRIG_SYNC")]
+    pub sync: Option<SyncMode>,
+    /// How long a payer may take, such as 15m [default: 15m]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_PAY_WINDOW")]
+    pub pay_window: Option<String>,
+    /// Messages that may wait in the memory queue [default: 100000]
+    #[arg(long, value_name = "N", env = "PAYRIG_QUEUE_CAPACITY")]
+    pub queue_capacity: Option<usize>,
+    /// Entries of the memory cache; over it the oldest go first [default: 1000000]
+    #[arg(long, value_name = "N", env = "PAYRIG_CACHE_CAPACITY")]
+    pub cache_capacity: Option<usize>,
+    /// Submissions that may wait for the store; over it they are refused with 503 [default: 16384]
+    #[arg(long, value_name = "N", env = "PAYRIG_BACKLOG")]
+    pub backlog: Option<usize>,
+    /// Attempts under way at once; 0 accepts only, for measuring [default: 4096]
+    #[arg(long, value_name = "N", env = "PAYRIG_WORKERS")]
+    pub workers: Option<usize>,
+    /// Threads with a runtime each [default: one a core]
+    #[arg(long, value_name = "N", env = "PAYRIG_THREADS")]
+    pub threads: Option<usize>,
+    /// Open connections at once; more wait to be accepted [default: 10000]
+    #[arg(long, value_name = "N", env = "PAYRIG_CONNECTIONS")]
+    pub connections: Option<usize>,
+    /// How long a stop may take to drain [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_DRAIN_TIMEOUT")]
+    pub drain_timeout: Option<String>,
+    /// Listen beyond loopback without merchants' keys
+    #[arg(long)]
+    pub allow_anonymous: bool,
+    /// Read-only books for checks from outside, on a loopback address
+    #[arg(long, value_name = "ADDR", env = "PAYRIG_ADMIN_LISTEN")]
+    pub admin_listen: Option<String>,
+    /// Print `listening on http://ADDR` as the first line on stdout when ready
+    #[arg(long)]
+    #[serde(skip)]
+    pub print_address: bool,
+    /// Check the configuration, print it and stop
+    #[arg(long)]
+    #[serde(skip)]
+    pub config_check: bool,
+}
+
+/// Where documents are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// fjall, in the data folder.
+    Embedded,
+    /// Nowhere.
+    Memory,
+}
+
+/// A validated configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where the admin books listen, if anywhere: loopback.
+    pub admin_listen: Option<SocketAddr>,
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// Where documents are kept.
+    pub store: StoreKind,
+    /// What the simulated channel is like.
+    pub profile: Profile,
+    /// How the flow behaves.
+    pub settings: Settings,
+    /// Messages that may wait.
+    pub queue_capacity: usize,
+    /// Entries of the cache.
+    pub cache_capacity: usize,
+    /// Submissions that may wait for the store.
+    pub backlog: usize,
+    /// Attempts under way at once.
+    pub workers: usize,
+    /// Threads with a runtime each.
+    pub threads: usize,
+    /// Open connections at once.
+    pub connections: usize,
+    /// How long a stop may take.
+    pub drain_timeout: Duration,
+    /// Whether to print the address.
+    pub print_address: bool,
+    /// Whether to stop after the check.
+    pub config_check: bool,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("--config {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not as expected.
+    #[error("--config {path}: {source}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is not as expected.
+    #[error("--{name} {value}: {expected}")]
+    Value {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+fn bad(name: &'static str, value: impl ToString, expected: impl Into<String>) -> ConfigError {
+    ConfigError::Value { name, value: value.to_string(), expected: expected.into() }
+}
+
+fn parsed<T: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<T, ConfigError> {
+    value.parse().map_err(|_| bad(name, value, expected))
+}
+
+fn duration(name: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    let Some(value) = value else { return Ok(default) };
+    humantime::parse_duration(value).map_err(|_| bad(name, value, "expected a duration such as 300ms, 30s or 1h30m"))
+}
+
+/// The value, if it is at least one.
+fn positive(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
+    match value {
+        Some(0) => Err(bad(name, 0, "expected at least 1")),
+        value => Ok(value.unwrap_or(default)),
+    }
+}
+
+impl RawConfig {
+    /// Reads the file, if one is named, and lets flags and environment go first.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or has an unknown name or a wrong type.
+    pub fn with_file(self) -> Result<Self, ConfigError> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
+        let file: Self =
+            toml::from_str(&text).map_err(|source| ConfigError::Toml { path, source: Box::new(source) })?;
+        Ok(Self {
+            listen: self.listen.or(file.listen),
+            data_dir: self.data_dir.or(file.data_dir),
+            config: self.config,
+            queue: self.queue.or(file.queue),
+            cache: self.cache.or(file.cache),
+            store: self.store.or(file.store),
+            channel: self.channel.or(file.channel),
+            accept: self.accept.or(file.accept),
+            sync: self.sync.or(file.sync),
+            pay_window: self.pay_window.or(file.pay_window),
+            queue_capacity: self.queue_capacity.or(file.queue_capacity),
+            cache_capacity: self.cache_capacity.or(file.cache_capacity),
+            backlog: self.backlog.or(file.backlog),
+            workers: self.workers.or(file.workers),
+            threads: self.threads.or(file.threads),
+            connections: self.connections.or(file.connections),
+            drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            allow_anonymous: self.allow_anonymous || file.allow_anonymous,
+            admin_listen: self.admin_listen.or(file.admin_listen),
+            print_address: self.print_address,
+            config_check: self.config_check,
+        })
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, with what was expected.
+    pub fn validate(self) -> Result<Config, ConfigError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Config {
+            listen: self.checked_listen()?,
+            admin_listen: self.checked_admin_listen()?,
+            store: self.checked_store()?,
+            profile: self.checked_profile()?,
+            settings: Settings {
+                accept: self.accept.unwrap_or_default(),
+                sync: self.sync.unwrap_or_default(),
+                pay_window: self.checked_pay_window()?,
+                ..Settings::default()
+            },
+            queue_capacity: positive("queue-capacity", self.queue_capacity, 100_000)?,
+            cache_capacity: positive("cache-capacity", self.cache_capacity, 1_000_000)?,
+            backlog: positive("backlog", self.backlog, 16_384)?,
+            workers: self.workers.unwrap_or(4_096),
+            threads: positive("threads", self.threads, cores)?,
+            connections: positive("connections", self.connections, 10_000)?,
+            drain_timeout: duration("drain-timeout", self.drain_timeout.as_deref(), Duration::from_secs(30))?,
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("payrig-data")),
+            print_address: self.print_address,
+            config_check: self.config_check,
+        })
+    }
+
+    fn checked_listen(&self) -> Result<SocketAddr, ConfigError> {
+        let text = self.listen.as_deref().unwrap_or("127.0.0.1:8080");
+        let listen: SocketAddr = parsed("listen", text, "expected an address and port such as 127.0.0.1:8080")?;
+        if !listen.ip().is_loopback() && !self.allow_anonymous {
+            return Err(bad(
+                "listen",
+                text,
+                "beyond loopback everybody could pay: add --allow-anonymous if that is wanted",
+            ));
+        }
+        Ok(listen)
+    }
+
+    fn checked_admin_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some(text) = &self.admin_listen else { return Ok(None) };
+        let listen: SocketAddr = parsed("admin-listen", text, "expected an address and port such as 127.0.0.1:8081")?;
+        if !listen.ip().is_loopback() {
+            return Err(bad("admin-listen", text, "the books are shown on loopback only"));
+        }
+        Ok(Some(listen))
+    }
+
+    fn checked_store(&self) -> Result<StoreKind, ConfigError> {
+        for (name, value) in [("queue", &self.queue), ("cache", &self.cache)] {
+            if let Some(value) = value.as_deref().filter(|value| *value != "memory") {
+                return Err(bad(name, value, "this version has: memory"));
+            }
+        }
+        match self.store.as_deref() {
+            None | Some("embedded") => Ok(StoreKind::Embedded),
+            Some("memory") => Ok(StoreKind::Memory),
+            Some(other) => Err(bad("store", other, "this version has: embedded, memory")),
+        }
+    }
+
+    fn checked_profile(&self) -> Result<Profile, ConfigError> {
+        let text = self.channel.as_deref().unwrap_or("simulated");
+        match text.split_once(':') {
+            None if text == "simulated" => Ok(Profile::default()),
+            Some(("simulated", profile)) => {
+                profile.parse().map_err(|error: payrig_channel::ProfileError| bad("channel", text, error.to_string()))
+            }
+            _ => Err(bad("channel", text, "this version has: simulated, simulated:PROFILE")),
+        }
+    }
+
+    fn checked_pay_window(&self) -> Result<Duration, ConfigError> {
+        let window = duration("pay-window", self.pay_window.as_deref(), Settings::default().pay_window)?;
+        if window < Duration::from_secs(1) {
+            return Err(bad("pay-window", humantime::format_duration(window), "expected at least 1s"));
+        }
+        Ok(window)
+    }
+}

@@ -1,0 +1,16 @@
+//! HTTP: connections with limits and deadlines, routes, one file a resource, and one place that turns errors into problems.
+
+mod accept;
+mod admin;
+mod cashier;
+mod connections;
+mod listen;
+mod plain;
+mod reply;
+mod route;
+mod tasks;
+
+pub use accept::{Handed, Listening};
+pub use connections::Connections;
+pub use listen::{Endpoint, serve};
+pub use route::{App, Face};

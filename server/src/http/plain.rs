@@ -1,0 +1,108 @@
+//! Health, metrics and the contract's own description.
+
+use std::{fmt::Write as _, sync::LazyLock};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use payrig_api::{Problem, ProblemType, openapi};
+
+use super::{reply, route::Answer};
+use crate::{
+    channel::Channel,
+    model::Collection,
+    parts::Parts,
+    store::{DocumentStore as _, Store},
+};
+
+/// `GET /healthz`: the process answers.
+pub(super) fn health() -> Answer {
+    reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))
+}
+
+/// `GET /readyz`: the store answers.
+pub(super) async fn ready(parts: &Parts) -> Answer {
+    match parts.store.get(Collection::OpenTasks, "0").await {
+        Ok(_) => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ready\"}")),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            reply::problem(&Problem::new(ProblemType::Overloaded).detail("the document store is not available"))
+        }
+    }
+}
+
+/// `GET /openapi.json`.
+pub(super) fn openapi() -> Answer {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi::document().into_bytes().into());
+    reply::json(StatusCode::OK, DOCUMENT.clone())
+}
+
+/// `GET /metrics`: Prometheus text.
+pub(super) fn metrics(parts: &Parts) -> Answer {
+    let mut text = parts.metrics.text();
+    let queue = parts.queue.stats();
+    let oldest_us = match queue.waiting {
+        0 => 0,
+        _ => parts.clock.now_us().saturating_sub(queue.delivering_since_us),
+    };
+    gauge(&mut text, "queue_waiting", "Messages that wait for a consumer", queue.waiting);
+    gauge(&mut text, "queue_delayed", "Messages that wait for their time", queue.delayed);
+    gauge(&mut text, "queue_unacknowledged", "Deliveries that are not acknowledged", queue.unacknowledged);
+    gauge(&mut text, "queue_age_microseconds", "Age of the message delivered last, while others wait", oldest_us);
+    let crate::cache::Cache::Memory(cache) = &parts.cache;
+    gauge(&mut text, "cache_entries", "Entries of the result cache", cache.len());
+    let Channel::Simulated(channel) = &parts.channel;
+    let pending = channel.simulation().notifications_pending();
+    gauge(
+        &mut text,
+        "channel_notifications_pending",
+        "Notifications that the simulated channel has yet to send",
+        pending,
+    );
+    let dropped = channel.simulation().notifications_dropped();
+    gauge(
+        &mut text,
+        "channel_notifications_dropped",
+        "Notifications that the simulated channel had no room for",
+        dropped,
+    );
+    if let Store::Embedded(store) = &parts.store {
+        commits(&mut text, &store.stats());
+    }
+    text.push_str("# EOF\n");
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, openmetrics);
+    answer
+}
+
+/// The embedded store's commits.
+fn commits(text: &mut String, stats: &payrig_commit::Stats) {
+    gauge(text, "store_waiting", "Documents that wait for a commit", stats.waiting);
+    for (name, help, count) in [
+        ("store_commits", "Commits made durable", stats.commits),
+        ("store_documents", "Documents inserted", stats.documents),
+        ("store_deleted", "Documents deleted", stats.deleted),
+        ("store_stalls", "Commits that waited for memtables", stats.stalls),
+    ] {
+        let _ =
+            writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} counter\npayrig_{name}_total {count}");
+    }
+    histogram(text, "store_batch_documents", "Documents in one commit", &stats.batch_size);
+    histogram(text, "store_commit_microseconds", "From a commit's first byte to durable", &stats.commit_time_us);
+}
+
+fn histogram(text: &mut String, name: &str, help: &str, values: &payrig_commit::Histogram) {
+    let _ = writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} histogram");
+    let bounds = values.bounds.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(&values.cumulative) {
+        let _ = writeln!(text, "payrig_{name}_bucket{{le=\"{bound}\"}} {count}");
+    }
+    let count = values.cumulative.last().copied().unwrap_or(0);
+    let _ = writeln!(text, "payrig_{name}_sum {}\npayrig_{name}_count {count}", values.sum);
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: impl std::fmt::Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} gauge\npayrig_{name} {value}");
+}

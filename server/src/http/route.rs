@@ -1,0 +1,184 @@
+//! From method and path to the call that answers.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use payrig_api::{Problem, ProblemType};
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
+
+use super::{admin, cashier, plain, reply, tasks};
+use crate::{
+    metrics::{Metrics, Named, RequestLabels, StatusClass},
+    service::PayService,
+};
+
+/// Every answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// What an endpoint answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Face {
+    /// The contract.
+    Public,
+    /// The read-only books.
+    Admin,
+}
+
+/// The calls of one runtime.
+pub struct App {
+    /// The flow.
+    pub service: PayService,
+    face: Face,
+    meters: Vec<Meter>,
+}
+
+/// A route's metrics, looked up once.
+struct Meter {
+    latency: Histogram,
+    by_class: [Counter; 3],
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Route<'a> {
+    Submit,
+    Task(&'a str),
+    Retry(&'a str),
+    Cancel(&'a str),
+    Payment(&'a str),
+    Cashier,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Books,
+    Book(&'a str),
+    Ledger,
+    Unknown,
+}
+
+/// The names of routes in metrics, in the order of [`Route::number`].
+const NAMES: [&str; 14] = [
+    "submit", "query", "retry", "cancel", "payment", "cashier", "healthz", "readyz", "metrics", "openapi", "books",
+    "book", "ledger", "unknown",
+];
+
+impl<'a> Route<'a> {
+    fn of(face: Face, path: &'a str) -> Self {
+        match face {
+            Face::Public => Self::public(path),
+            Face::Admin => match path {
+                "/admin/books" => Self::Books,
+                "/admin/ledger" => Self::Ledger,
+                _ => path.strip_prefix("/admin/books/").map_or(Self::Unknown, Self::Book),
+            },
+        }
+    }
+
+    fn public(path: &'a str) -> Self {
+        if let Some(rest) = path.strip_prefix("/v1/pay-tasks/") {
+            return match rest.split_once('/') {
+                None => Self::Task(rest),
+                Some((task, "retry")) => Self::Retry(task),
+                Some((task, "cancel")) => Self::Cancel(task),
+                Some(_) => Self::Unknown,
+            };
+        }
+        match path {
+            "/v1/pay-tasks" => Self::Submit,
+            "/simulated/cashier" => Self::Cashier,
+            "/healthz" => Self::Health,
+            "/readyz" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/openapi.json" => Self::OpenApi,
+            _ => path.strip_prefix("/v1/payments/").map_or(Self::Unknown, Self::Payment),
+        }
+    }
+
+    const fn number(self) -> usize {
+        match self {
+            Self::Submit => 0,
+            Self::Task(_) => 1,
+            Self::Retry(_) => 2,
+            Self::Cancel(_) => 3,
+            Self::Payment(_) => 4,
+            Self::Cashier => 5,
+            Self::Health => 6,
+            Self::Ready => 7,
+            Self::Metrics => 8,
+            Self::OpenApi => 9,
+            Self::Books => 10,
+            Self::Book(_) => 11,
+            Self::Ledger => 12,
+            Self::Unknown => 13,
+        }
+    }
+
+    const fn method(self) -> Option<Method> {
+        match self {
+            Self::Submit | Self::Retry(_) | Self::Cancel(_) | Self::Cashier => Some(Method::POST),
+            Self::Unknown => None,
+            _ => Some(Method::GET),
+        }
+    }
+}
+
+impl App {
+    /// The calls of one runtime behind one of the two faces.
+    #[must_use]
+    pub fn new(service: PayService, face: Face) -> Arc<Self> {
+        let metrics = &service.parts().metrics;
+        let meters = NAMES.iter().map(|name| Meter::new(metrics, name)).collect();
+        Arc::new(Self { service, face, meters })
+    }
+
+    /// Answers a request.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Answer {
+        let began = Instant::now();
+        let (head, body) = request.into_parts();
+        let route = Route::of(self.face, head.uri.path());
+        let answer = match route.method() {
+            Some(method) if method != head.method => reply::method_not_allowed(&method),
+            _ => match route {
+                Route::Task(task) => tasks::query(&self.service, task).await,
+                Route::Submit => tasks::submit(&self.service, &head.headers, body).await,
+                Route::Retry(task) => tasks::retry(&self.service, task).await,
+                Route::Cancel(task) => tasks::cancel(&self.service, task).await,
+                Route::Payment(payment_no) => tasks::payment(&self.service, payment_no).await,
+                Route::Cashier => cashier::pay(self.service.parts(), body).await,
+                Route::Health => plain::health(),
+                Route::Ready => plain::ready(self.service.parts()).await,
+                Route::Metrics => plain::metrics(self.service.parts()),
+                Route::OpenApi => plain::openapi(),
+                Route::Books => admin::collections(self.service.parts()),
+                Route::Book(collection) => admin::book(self.service.parts(), collection, head.uri.query()).await,
+                Route::Ledger => admin::ledger(self.service.parts(), head.uri.query()).await,
+                Route::Unknown => reply::problem(&Problem::new(ProblemType::NotFound)),
+            },
+        };
+        self.meters[route.number()].record(began, answer.status());
+        answer
+    }
+}
+
+impl Meter {
+    fn new(metrics: &Metrics, name: &'static str) -> Self {
+        let class = |status| metrics.requests.get_or_create(&RequestLabels { route: name, status }).clone();
+        let classes = [StatusClass::Success, StatusClass::ClientError, StatusClass::ServerError];
+        let latency = metrics.request_latency.get_or_create(&Named { name }).clone();
+        Self { latency, by_class: classes.map(class) }
+    }
+
+    fn record(&self, began: Instant, status: StatusCode) {
+        self.latency.observe(began.elapsed().as_secs_f64());
+        let class = match status.as_u16() {
+            500.. => 2,
+            400.. => 1,
+            _ => 0,
+        };
+        self.by_class[class].inc();
+    }
+}

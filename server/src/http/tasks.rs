@@ -1,0 +1,164 @@
+//! `/v1/pay-tasks` and `/v1/payments`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use hyper::body::Incoming;
+use payrig_api::{IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_MAX, Problem, ProblemType, Submission};
+use sha2::{Digest as _, Sha256};
+
+use super::{reply, route::Answer};
+use crate::{
+    model::{KeyUse, RoundId, TaskId, TaskView},
+    service::{Cancelled, PayService},
+};
+
+/// The one merchant that there is without merchants' keys.
+const MERCHANT: &str = "default";
+
+/// `POST /v1/pay-tasks`.
+pub(super) async fn submit(service: &PayService, headers: &HeaderMap, body: Incoming) -> Answer {
+    let open = match read_submission(headers, body).await {
+        Ok((submission, key)) => service.build(Arc::from(MERCHANT), submission, key),
+        Err(problem) => return reply::problem(&problem),
+    };
+    match service.submit(open).await {
+        Ok(view) => accepted(&view),
+        Err(error) => reply::problem(&reply::not_accepted(&error)),
+    }
+}
+
+async fn read_submission(headers: &HeaderMap, body: Incoming) -> Result<(Submission, Option<KeyUse>), Problem> {
+    if !is_json(headers) {
+        let problem = Problem::new(ProblemType::UnsupportedMediaType);
+        return Err(problem.field("Content-Type", "application/json"));
+    }
+    let key = idempotency_key(headers)?;
+    let body = reply::body(body).await?;
+    let submission = parse(&body)?;
+    let key = key.map(|key| KeyUse { key, body_sha256: Sha256::digest(&body).into() });
+    Ok((submission, key))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(media) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let media = media.split_once(';').map_or(media, |(media, _)| media).trim();
+    media.eq_ignore_ascii_case("application/json")
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let (Some(key), again) = (keys.next(), keys.next()) else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| {
+        (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    match (key, again) {
+        (Some(key), None) => Ok(Some(key.into())),
+        _ => {
+            let expected = format!("one key of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
+            Err(Problem::new(ProblemType::BadHeader).field("Idempotency-Key", expected))
+        }
+    }
+}
+
+fn parse(body: &Bytes) -> Result<Submission, Problem> {
+    let submission: Submission = match serde_json::from_slice(body) {
+        Ok(submission) => submission,
+        Err(error) => return Err(why_not(body, &error)),
+    };
+    match submission.validate() {
+        Ok(()) => Ok(submission),
+        Err(invalid) => Err(Problem::new(ProblemType::InvalidField).field(invalid.field, invalid.expected)),
+    }
+}
+
+/// The problem with a body that did not parse. It is parsed again, this time keeping track of the path.
+fn why_not(body: &Bytes, error: &serde_json::Error) -> Problem {
+    if !error.is_data() {
+        return Problem::new(ProblemType::MalformedBody).detail(error.to_string());
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let (path, said) = match serde_path_to_error::deserialize::<_, Submission>(&mut reader) {
+        Ok(_) => (String::new(), error.to_string()),
+        Err(error) => (error.path().to_string(), error.inner().to_string()),
+    };
+    // serde says of a missing or unknown field only in words which it is.
+    let named =
+        ["missing field `", "unknown field `"].iter().find_map(|start| said.strip_prefix(start)?.split('`').next());
+    let said = said.split(" at line ").next().unwrap_or_default().to_owned();
+    let field = match (path.as_str(), named) {
+        ("." | "", Some(name)) => name.to_owned(),
+        ("." | "", None) => "body".to_owned(),
+        (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+        (path, _) => path.to_owned(),
+    };
+    Problem::new(ProblemType::InvalidField).field(field, said)
+}
+
+fn accepted(view: &TaskView) -> Answer {
+    let mut answer = reply::json(StatusCode::ACCEPTED, view.body());
+    let location = format!("/v1/pay-tasks/{}", view.task.task_id);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+    answer.headers_mut().insert(RETRY_AFTER, reply::POLL_AGAIN);
+    answer
+}
+
+fn shown(view: &TaskView) -> Answer {
+    let mut answer = reply::json(StatusCode::OK, view.body());
+    if !view.is_final() {
+        answer.headers_mut().insert(RETRY_AFTER, reply::POLL_AGAIN);
+    }
+    answer
+}
+
+fn not_found() -> Answer {
+    reply::problem(&Problem::new(ProblemType::NotFound))
+}
+
+/// `GET /v1/pay-tasks/{task_id}`.
+pub(super) async fn query(service: &PayService, task: &str) -> Answer {
+    let Ok(task) = task.parse::<TaskId>() else { return not_found() };
+    match service.query(MERCHANT, task).await {
+        Ok(Some(view)) => shown(&view),
+        Ok(None) => not_found(),
+        Err(error) => reply::problem(&reply::store(&error)),
+    }
+}
+
+/// `POST /v1/pay-tasks/{task_id}/retry`.
+pub(super) async fn retry(service: &PayService, task: &str) -> Answer {
+    let Ok(task) = task.parse::<TaskId>() else { return not_found() };
+    match service.retry(MERCHANT, task).await {
+        Ok(view) => accepted(&view),
+        Err(error) => reply::problem(&reply::not_retried(&error)),
+    }
+}
+
+/// `POST /v1/pay-tasks/{task_id}/cancel`.
+pub(super) async fn cancel(service: &PayService, task: &str) -> Answer {
+    let Ok(task) = task.parse::<TaskId>() else { return not_found() };
+    match service.cancel(MERCHANT, task).await {
+        Ok(Cancelled::Done(view)) => shown(&view),
+        Ok(Cancelled::GoingOn(view)) => accepted(&view),
+        Err(error) => reply::problem(&reply::not_cancelled(&error)),
+    }
+}
+
+/// `GET /v1/payments/{payment_no}`.
+pub(super) async fn payment(service: &PayService, payment_no: &str) -> Answer {
+    let Ok(payment_no) = RoundId::from_payment_no(payment_no) else { return not_found() };
+    match service.payment(MERCHANT, payment_no).await {
+        Ok(Some(view)) => match view.reply().payment {
+            Some(payment) => reply::value(StatusCode::OK, &payment),
+            None => not_found(),
+        },
+        Ok(None) => not_found(),
+        Err(error) => reply::problem(&reply::store(&error)),
+    }
+}

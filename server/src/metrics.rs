@@ -1,0 +1,153 @@
+//! Counts and times of this process, for `/metrics`. A leaf: nothing here knows the flow.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// The label of a state or kind that has a fixed name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct Named {
+    /// The name.
+    pub name: &'static str,
+}
+
+/// The label of a request.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route's name.
+    pub route: &'static str,
+    /// The class of the status.
+    pub status: StatusClass,
+}
+
+/// The class of an HTTP status.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
+pub enum StatusClass {
+    /// 2xx.
+    Success,
+    /// 4xx.
+    ClientError,
+    /// 5xx.
+    ServerError,
+}
+
+/// 50 us to 26 s in powers of two.
+fn times() -> Histogram {
+    Histogram::new((0..20_i32).map(|power| 50e-6 * f64::powi(2.0, power)))
+}
+
+/// 1 to 4,096 in powers of two.
+fn sizes() -> Histogram {
+    Histogram::new((0..13_i32).map(|power| f64::powi(2.0, power)))
+}
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $make:expr, $help:literal $(, $unit:ident)?;)*) => {
+        /// All metrics of the process.
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[$doc])* pub $name: $type,)*
+        }
+
+        impl Metrics {
+            /// Metrics that stand at nothing.
+            #[must_use]
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("payrig");
+                $(
+                    let $name: $type = $make;
+                    metrics!(@register registry, $name, $help $(, $unit)?);
+                )*
+                Self { registry, $($name,)* }
+            }
+        }
+    };
+    (@register $registry:ident, $name:ident, $help:literal, $unit:ident) => {
+        $registry.register_with_unit(stringify!($name), $help, Unit::$unit, $name.clone());
+    };
+    (@register $registry:ident, $name:ident, $help:literal) => {
+        $registry.register(stringify!($name), $help, $name.clone());
+    };
+}
+
+type Count = Counter<u64, AtomicU64>;
+
+metrics! {
+    /// Rounds accepted.
+    accepted: Count = Count::default(), "Rounds accepted";
+    /// Submissions refused for want of room, nothing written.
+    refused_overload: Count = Count::default(), "Submissions refused for want of room";
+    /// Rounds settled, by outcome.
+    settled: Family<Named, Count> = Family::default(), "Rounds settled by outcome";
+    /// Payments ended, by how.
+    payments_ended: Family<Named, Count> = Family::default(), "Payments ended, by how";
+    /// Attempts made.
+    attempts: Count = Count::default(), "Attempts made";
+    /// Automatic retries scheduled.
+    retries: Count = Count::default(), "Automatic retries scheduled";
+    /// Attempts under way.
+    attempts_in_flight: Gauge = Gauge::default(), "Attempts under way";
+    /// Refunds given.
+    refunds: Count = Count::default(), "Refunds given";
+    /// Queries answered from the cache.
+    cache_hits: Count = Count::default(), "Queries answered from the result cache";
+    /// Queries answered from the store.
+    cache_misses: Count = Count::default(), "Queries that went to the document store";
+    /// Open tasks looked at by the sweeper.
+    swept: Count = Count::default(), "Open tasks looked at by the sweeper";
+    /// Rounds that the sweeper sent to the queue again.
+    swept_requeued: Count = Count::default(), "Rounds that the sweeper sent to the queue again";
+    /// Queue wait of a settled round.
+    stage_queue_wait: Histogram = times(), "Queue wait of a settled round", Seconds;
+    /// Channel time of a settled round.
+    stage_channel: Histogram = times(), "Channel time of a settled round", Seconds;
+    /// Intended retry delays of a settled round.
+    stage_retry_wait: Histogram = times(), "Intended retry delays of a settled round", Seconds;
+    /// All the rest of a settled round.
+    stage_own: Histogram = times(), "What the flow itself cost a settled round", Seconds;
+    /// How many submissions share a store call.
+    publish_batch: Histogram = sizes(), "Submissions in one call of the store";
+    /// How many outcomes share a store call.
+    sync_batch: Histogram = sizes(), "Outcomes in one call of the store";
+    /// HTTP requests by route and status class.
+    requests: Family<RequestLabels, Count> = Family::default(), "HTTP requests";
+    /// HTTP request latency by route.
+    request_latency: Family<Named, Histogram> = Family::new_with_constructor(times), "From parsed headers to the answer", Seconds;
+    /// Open connections.
+    connections: Gauge = Gauge::default(), "Open connections";
+    /// Connections closed by a deadline.
+    connection_timeouts: Family<Named, Count> = Family::default(), "Connections closed by a deadline";
+    /// Notifications whose signature or amounts were wrong.
+    notices_rejected: Count = Count::default(), "Notifications that were rejected";
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// The Prometheus (`OpenMetrics`) text of everything registered here, without the closing EOF line, so that gauges
+    /// read elsewhere can follow.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
+        text
+    }
+
+    /// Records the stages of a settled round, in microseconds.
+    pub fn record_stages(&self, queue_wait_us: u64, channel_us: u64, retry_wait_us: u64, own_us: u64) {
+        let seconds = |us| Duration::from_micros(us).as_secs_f64();
+        self.stage_queue_wait.observe(seconds(queue_wait_us));
+        self.stage_channel.observe(seconds(channel_us));
+        self.stage_retry_wait.observe(seconds(retry_wait_us));
+        self.stage_own.observe(seconds(own_us));
+    }
+}

@@ -1,0 +1,77 @@
+//! What the flow's logic works with: one of each seam, the clock, the metrics and the settings.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{cache::Cache, channel::Channel, clock::Clock, metrics::Metrics, queue::Queue, store::Store};
+
+/// When a submission is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptMode {
+    /// After the write: a 202 is a promise.
+    #[default]
+    Durable,
+    /// Before the write: a crash may lose what a 202 promised.
+    Early,
+}
+
+/// When a result is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SyncMode {
+    /// Before it is shown.
+    #[default]
+    OnComplete,
+    /// After the first query has shown it: a crash may take it back.
+    OnQuery,
+}
+
+/// How the flow behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// When a submission is answered.
+    pub accept: AcceptMode,
+    /// When a result is stored.
+    pub sync: SyncMode,
+    /// How long a payer may take, and a round may go without an outcome.
+    pub pay_window: Duration,
+    /// How long an idempotency key is remembered.
+    pub key_lifetime: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            accept: AcceptMode::Durable,
+            sync: SyncMode::OnComplete,
+            pay_window: Duration::from_mins(15),
+            key_lifetime: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Everything the flow's logic works with. Shared by all runtimes of the process.
+pub struct Parts {
+    /// Documents.
+    pub store: Store,
+    /// Live views.
+    pub cache: Cache,
+    /// Attempts to make.
+    pub queue: Queue,
+    /// The third party.
+    pub channel: Channel,
+    /// The time.
+    pub clock: Clock,
+    /// Counts and times.
+    pub metrics: Arc<Metrics>,
+    /// How the flow behaves.
+    pub settings: Settings,
+    /// Held while an expired idempotency key is replaced, so that nobody deletes its successor.
+    pub replacing_key: tokio::sync::Mutex<()>,
+}
+
+/// A span in microseconds.
+#[must_use]
+pub fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,275 @@
+//! Acceptance, the same for a submission and a manual retry: the open task, the key and the order's slot, in this order.
+//! All of it is idempotent, so whoever meets a half-done acceptance finishes it.
+
+use std::sync::Arc;
+
+use crate::{
+    model::{
+        Collection, Document, End, IdempotencyKey, KeyUse, OpenTask, OrderKey, OrderSlot, OutcomeState, PaymentEnd,
+        RoundId,
+    },
+    parts::{Parts, micros},
+    queue::{Message, Progress, TaskQueue as _},
+    runner,
+    store::{DocumentStore as _, StoreError},
+};
+
+/// How an acceptance went well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepted {
+    /// The round is accepted.
+    New,
+    /// It is the repeat of a task that was accepted before.
+    Repeat(RoundId),
+}
+
+/// Why a round was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The idempotency key came with another body before.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// Another round may pay the order.
+    #[error("the order is being paid by another task")]
+    OrderInUse(RoundId),
+    /// A payment has paid the order.
+    #[error("the order is paid")]
+    OrderPaid(RoundId),
+}
+
+/// What an acceptance came to, or why the store does not say.
+pub type Answer = Result<Result<Accepted, Refusal>, StoreError>;
+
+/// Accepts rounds, many in one call of the store.
+///
+/// # Errors
+/// Where the store does not answer: each may have been accepted or not.
+pub async fn accept(parts: &Parts, opens: &[Arc<OpenTask>]) -> Result<Vec<Answer>, StoreError> {
+    let inserted = parts.store.insert(opens.iter().map(|open| documents(parts, open)).collect()).await?;
+    let mut answers = Vec::with_capacity(opens.len());
+    for (open, inserted) in opens.iter().zip(inserted) {
+        let whole = 2 + usize::from(open.key.is_some());
+        // The first generation is only guessed for a first round; everything else is decided step by step.
+        let answer = if inserted == whole { Ok(Ok(Accepted::New)) } else { decide(parts, open).await };
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+/// The documents of an acceptance that nothing stands in the way of. Later rounds find their slot step by step.
+fn documents(parts: &Parts, open: &Arc<OpenTask>) -> Vec<Document> {
+    let mut group = Vec::with_capacity(3);
+    group.push(Document::OpenTask(Arc::clone(open)));
+    group.extend(key_document(parts, open).map(Document::IdempotencyKey));
+    if open.round == 1 {
+        group.push(Document::OrderSlot(slot(open, 0)));
+    }
+    group
+}
+
+fn key_document(parts: &Parts, open: &OpenTask) -> Option<IdempotencyKey> {
+    open.key.as_ref().map(|used| IdempotencyKey {
+        merchant: Arc::clone(&open.task.merchant),
+        used: used.clone(),
+        task_id: open.task.task_id,
+        expires_at_us: open.accepted_at_us + micros(parts.settings.key_lifetime),
+    })
+}
+
+fn slot(open: &OpenTask, generation: u32) -> OrderSlot {
+    OrderSlot {
+        merchant: Arc::clone(&open.task.merchant),
+        order_no: Arc::clone(&open.task.order_no),
+        generation,
+        holder: open.round_id(),
+    }
+}
+
+async fn decide(parts: &Parts, open: &Arc<OpenTask>) -> Answer {
+    if let Some(used) = &open.key
+        && let Some(known) = claim_key(parts, open).await?
+    {
+        // The key is another task's: this one never was, and the answer is about that one.
+        if let Err(refusal) = refuse(parts, open, Refusal::KeyReused).await? {
+            return match repeat(parts, &known, used).await {
+                Ok(round) => Ok(Ok(Accepted::Repeat(round))),
+                Err(super::NotAccepted::Refused(refusal)) => Ok(Err(refusal)),
+                Err(super::NotAccepted::Store(error)) => Err(error),
+                Err(_) => Ok(Err(refusal)),
+            };
+        }
+        return Ok(Ok(Accepted::New));
+    }
+    match claim_slot(parts, open).await? {
+        Ok(_) => Ok(Ok(Accepted::New)),
+        Err(refusal) => Ok(refuse(parts, open, refusal).await?.map(|()| Accepted::New)),
+    }
+}
+
+/// The task that a key made before, for a repeat with this use of the key. Finishes its acceptance if need be.
+///
+/// # Errors
+/// [`Refusal::KeyReused`] for another body; the refusal of that task; or a store that does not answer.
+pub async fn repeat(parts: &Parts, known: &IdempotencyKey, used: &KeyUse) -> Result<RoundId, super::NotAccepted> {
+    if known.used.body_sha256 != used.body_sha256 {
+        return Err(Refusal::KeyReused.into());
+    }
+    let round = known.task_id.round(1);
+    if let Some(outcome) = parts.store.outcome(round).await? {
+        if outcome.state != OutcomeState::Refused {
+            return Ok(round);
+        }
+        // The first answer was 409, and so is this one: the key is used up.
+        let order = outcome.task.order();
+        let holder = last_slot(parts, &order).await?.map(|(slot, _)| slot.holder);
+        return Err(match parts.store.order_settlement(&order).await? {
+            Some(settled) => Refusal::OrderPaid(settled.payment_no),
+            None => Refusal::OrderInUse(holder.unwrap_or(round)),
+        }
+        .into());
+    }
+    let Some(open) = parts.store.open_task(round).await? else {
+        let gone = StoreError::Unknown(format!("task {} of a key is not there", known.task_id));
+        return if parts.store.outcome(round).await?.is_some() { Ok(round) } else { Err(gone.into()) };
+    };
+    finish(parts, &open).await??;
+    Ok(round)
+}
+
+/// Finishes the acceptance of a round that may be half done, and sends it to the queue if that made it whole.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn finish(parts: &Parts, open: &Arc<OpenTask>) -> Result<Result<(), Refusal>, StoreError> {
+    if has_own_slot(parts, open).await? {
+        return Ok(Ok(()));
+    }
+    let key_lost = open.key.is_some() && claim_key(parts, open).await?.is_some();
+    let claimed = if key_lost { Err(Refusal::KeyReused) } else { claim_slot(parts, open).await? };
+    if let Err(refusal) = claimed
+        && let Err(refusal) = refuse(parts, open, refusal).await?
+    {
+        return Ok(Err(refusal));
+    }
+    let message = Message::first(Arc::clone(open), parts.clock.now_us());
+    // A queue that takes nothing now is made up for by the sweeper.
+    let _ = parts.queue.offer(vec![message]).await;
+    Ok(Ok(()))
+}
+
+/// Whether this round holds the newest slot of its order. Without an outcome it cannot hold an older one.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn has_own_slot(parts: &Parts, open: &OpenTask) -> Result<bool, StoreError> {
+    let last = last_slot(parts, &open.task.order()).await?;
+    Ok(last.is_some_and(|(slot, _)| slot.holder == open.round_id()))
+}
+
+/// Puts the key down for this task; returns what it stands for if it is another's. A key past its time is replaced.
+async fn claim_key(parts: &Parts, open: &OpenTask) -> Result<Option<IdempotencyKey>, StoreError> {
+    let Some(key) = key_document(parts, open) else { return Ok(None) };
+    loop {
+        if parts.store.insert_one(Document::IdempotencyKey(key.clone())).await? {
+            return Ok(None);
+        }
+        let Some(known) = parts.store.idempotency_key(&key.merchant, &key.used.key).await? else { continue };
+        if known.task_id == key.task_id {
+            return Ok(None);
+        }
+        if known.expires_at_us > parts.clock.now_us() {
+            return Ok(Some(known));
+        }
+        forget_expired_key(parts, &known).await?;
+    }
+}
+
+/// Deletes a key that is past its time, and only that: under a lock, because a delete names an id and not a content.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn forget_expired_key(parts: &Parts, expired: &IdempotencyKey) -> Result<(), StoreError> {
+    let _replacing = parts.replacing_key.lock().await;
+    let now = parts.store.idempotency_key(&expired.merchant, &expired.used.key).await?;
+    if now.as_ref() == Some(expired) {
+        let id = IdempotencyKey::document_id(&expired.merchant, &expired.used.key);
+        parts.store.delete_one(Collection::IdempotencyKeys, id).await?;
+    }
+    Ok(())
+}
+
+/// Takes the order's next slot, if every round that held one ended unpaid. Returns its generation.
+async fn claim_slot(parts: &Parts, open: &OpenTask) -> Result<Result<u32, Refusal>, StoreError> {
+    let order = open.task.order();
+    loop {
+        let generation = match last_slot(parts, &order).await? {
+            None => 0,
+            Some((last, generation)) if last.holder == open.round_id() => return Ok(Ok(generation)),
+            Some((last, generation)) => match still_holds(parts, last.holder).await? {
+                Some(refusal) => return Ok(Err(refusal)),
+                None => generation + 1,
+            },
+        };
+        if parts.store.insert_one(Document::OrderSlot(slot(open, generation))).await? {
+            return Ok(Ok(generation));
+        }
+    }
+}
+
+/// Why this round keeps others from the order; nothing once it ended unpaid.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn still_holds(parts: &Parts, holder: RoundId) -> Result<Option<Refusal>, StoreError> {
+    let Some(outcome) = parts.store.outcome(holder).await? else { return Ok(Some(Refusal::OrderInUse(holder))) };
+    if outcome.state != OutcomeState::Succeeded {
+        return Ok(None);
+    }
+    Ok(match parts.store.payment_end(holder).await? {
+        None => Some(Refusal::OrderInUse(holder)),
+        Some(PaymentEnd { end: End::Closed { .. }, .. }) => None,
+        Some(PaymentEnd { end: End::Paid { .. }, .. }) => Some(Refusal::OrderPaid(holder)),
+    })
+}
+
+/// The newest slot of an order and its generation. Generations have no gaps and are never deleted, so the last one is
+/// found by doubling and halving.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn last_slot(parts: &Parts, order: &OrderKey) -> Result<Option<(OrderSlot, u32)>, StoreError> {
+    let Some(first) = parts.store.order_slot(order, 0).await? else { return Ok(None) };
+    let (mut last, mut there, mut step) = (first, 0_u32, 1_u32);
+    let mut missing = loop {
+        match parts.store.order_slot(order, there + step).await? {
+            Some(slot) => (last, there, step) = (slot, there + step, step * 2),
+            None => break there + step,
+        }
+    };
+    while missing - there > 1 {
+        let middle = there + (missing - there) / 2;
+        match parts.store.order_slot(order, middle).await? {
+            Some(slot) => (last, there) = (slot, middle),
+            None => missing = middle,
+        }
+    }
+    Ok(Some((last, there)))
+}
+
+/// Gives a round up that lost its key or slot: first its outcome, then its open task. If that outcome comes too late, the
+/// round went on after all.
+async fn refuse(parts: &Parts, open: &OpenTask, refusal: Refusal) -> Result<Result<(), Refusal>, StoreError> {
+    let reason = Some(refusal.to_string());
+    let now_us = parts.clock.now_us();
+    let outcome =
+        runner::outcome(open, OutcomeState::Refused, open.attempts_before, reason, now_us, Progress::default());
+    let refused = parts.store.insert_one(Document::PayTask(Arc::new(outcome))).await?;
+    if !refused {
+        let first = parts.store.outcome(open.round_id()).await?;
+        if first.is_none_or(|first| first.state != OutcomeState::Refused) {
+            return Ok(Ok(()));
+        }
+    }
+    parts.store.delete_one(Collection::OpenTasks, open.round_id().document_id()).await?;
+    Ok(Err(refusal))
+}

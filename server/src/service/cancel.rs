@@ -1,0 +1,122 @@
+//! Cancelling: whoever inserts the round's outcome first decides; a payment that was there first is closed.
+
+use std::sync::Arc;
+
+use payrig_api::TaskState;
+
+use super::{
+    PayService,
+    read::{self, Latest},
+};
+use crate::{
+    cache::ResultCache as _,
+    closing::{self, Closed},
+    model::{HistoryEntry, OpenTask, Outcome, OutcomeState, RoundId, TaskId, TaskView},
+    queue::Progress,
+    runner,
+    store::StoreError,
+    sync::{self, Finished, Verdict},
+};
+
+/// How a cancellation went well.
+#[derive(Clone, Debug)]
+pub enum Cancelled {
+    /// Cancelled, or its payment closed.
+    Done(Arc<TaskView>),
+    /// The channel gave no answer; the closing goes on.
+    GoingOn(Arc<TaskView>),
+}
+
+/// Why a task was not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCancelled {
+    /// No such task, or not this merchant's.
+    #[error("no such task")]
+    NotFound,
+    /// It ended before.
+    #[error("the task is {} already", .0.name())]
+    Ended(TaskState),
+    /// The payer was faster.
+    #[error("the payment is paid")]
+    Paid(RoundId),
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const REASON: &str = "cancelled by the client";
+
+impl PayService {
+    /// Cancels the task's round, or closes its payment.
+    ///
+    /// # Errors
+    /// See [`NotCancelled`].
+    pub async fn cancel(&self, merchant: &str, task: TaskId) -> Result<Cancelled, NotCancelled> {
+        let outcome = match read::latest(&self.parts, task).await? {
+            Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
+                match self.cancel_open(&open).await? {
+                    Verdict::Won => return Ok(Cancelled::Done(self.shown(task).await?)),
+                    Verdict::Lost(first) => first,
+                }
+            }
+            Some(Latest::Settled(outcome)) if outcome.task.merchant.as_ref() == merchant => outcome,
+            _ => return Err(NotCancelled::NotFound),
+        };
+        match outcome.state {
+            OutcomeState::Succeeded => self.close(outcome.round_id()).await,
+            OutcomeState::Failed => Err(NotCancelled::Ended(TaskState::Failed)),
+            OutcomeState::Cancelled => Err(NotCancelled::Ended(TaskState::Cancelled)),
+            OutcomeState::Refused => Err(NotCancelled::NotFound),
+        }
+    }
+
+    async fn cancel_open(&self, open: &OpenTask) -> Result<Verdict, StoreError> {
+        let outcome = Arc::new(self.cancelled(open).await);
+        sync::store_one(&self.parts, Finished { outcome, payment: None }).await
+    }
+
+    /// The outcome, with as much of the round's life as the cache has seen.
+    async fn cancelled(&self, open: &OpenTask) -> Outcome {
+        let now_us = self.parts.clock.now_us();
+        let seen = self.parts.cache.get(open.task.task_id).await.ok().flatten();
+        let seen = seen.map(|entry| entry.view).filter(|view| view.round == open.round);
+        let attempt = seen.as_ref().map_or(open.attempts_before, |view| view.attempt);
+        let started_at_us = seen.as_ref().and_then(|view| view.started_at_us);
+        let mut progress = Progress { started_at_us, ..Progress::default() };
+        if let Some(at_us) = started_at_us {
+            progress.history.push(HistoryEntry { state: TaskState::Running, attempt, at_us, reason: None });
+        }
+        let reason = Some(REASON.to_owned());
+        let last = HistoryEntry { state: TaskState::Cancelled, attempt, at_us: now_us, reason: reason.clone() };
+        progress.history.push(last);
+        runner::outcome(open, OutcomeState::Cancelled, attempt, reason, now_us, progress)
+    }
+
+    async fn close(&self, payment_no: RoundId) -> Result<Cancelled, NotCancelled> {
+        match closing::close(&self.parts, payment_no, REASON).await? {
+            Closed::Closed => Ok(Cancelled::Done(self.shown(payment_no.task).await?)),
+            Closed::GoingOn => Ok(Cancelled::GoingOn(self.shown(payment_no.task).await?)),
+            Closed::Paid => Err(NotCancelled::Paid(payment_no)),
+        }
+    }
+
+    async fn shown(&self, task: TaskId) -> Result<Arc<TaskView>, StoreError> {
+        let view = self.view(task).await?;
+        view.ok_or_else(|| StoreError::Unknown(format!("task {task} is and is not there")))
+    }
+}
+
+impl PayService {
+    /// The payment of this number with its task, if it is this merchant's and was shown to anybody.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub async fn payment(&self, merchant: &str, payment_no: RoundId) -> Result<Option<Arc<TaskView>>, StoreError> {
+        if let Some(view) = self.query(merchant, payment_no.task).await?
+            && view.payment.as_ref().is_some_and(|payment| payment.payment_no == payment_no)
+        {
+            return Ok(Some(view));
+        }
+        Ok(None)
+    }
+}

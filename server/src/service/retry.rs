@@ -1,0 +1,103 @@
+//! A manual retry: the next round of a task whose last round failed, one attempt at once, on the same budget.
+
+use std::sync::Arc;
+
+use payrig_api::{RETRY_CAP, TaskState};
+
+use super::{
+    NotAccepted, PayService, Refusal, accept,
+    read::{self, Latest},
+};
+use crate::{
+    model::{OpenTask, OutcomeState, TaskId, TaskView, retry::manual_retry_left},
+    store::StoreError,
+};
+
+/// Why a task was not retried.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRetried {
+    /// No such task, or not this merchant's.
+    #[error("no such task")]
+    NotFound,
+    /// Only a failed task can be retried.
+    #[error("the task is {}; only a failed one can be retried", .0.name())]
+    WrongState(TaskState),
+    /// The cap is reached.
+    #[error("the task has had its {RETRY_CAP} retries")]
+    UsedUp,
+    /// It was not accepted.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
+}
+
+impl From<StoreError> for NotRetried {
+    fn from(error: StoreError) -> Self {
+        Self::NotAccepted(NotAccepted::Store(error))
+    }
+}
+
+impl PayService {
+    /// Opens the next round of a failed task.
+    ///
+    /// # Errors
+    /// See [`NotRetried`].
+    pub async fn retry(&self, merchant: &str, task: TaskId) -> Result<Arc<TaskView>, NotRetried> {
+        let outcome = match read::latest(&self.parts, task).await? {
+            None => return Err(NotRetried::NotFound),
+            Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
+                return Err(NotRetried::WrongState(TaskState::Queued));
+            }
+            Some(Latest::Settled(outcome)) if outcome.task.merchant.as_ref() == merchant => outcome,
+            Some(_) => return Err(NotRetried::NotFound),
+        };
+        match outcome.state {
+            OutcomeState::Failed if manual_retry_left(outcome.attempt) => {}
+            OutcomeState::Failed => return Err(NotRetried::UsedUp),
+            OutcomeState::Succeeded => return Err(NotRetried::WrongState(TaskState::Succeeded)),
+            OutcomeState::Cancelled | OutcomeState::Refused => {
+                return Err(NotRetried::WrongState(TaskState::Cancelled));
+            }
+        }
+        self.order_is_free(&outcome.task.order()).await?;
+        let round = self.next_round(task, outcome.round).await?.ok_or(NotRetried::UsedUp)?;
+        let open = OpenTask {
+            task: Arc::clone(&outcome.task),
+            round,
+            accepted_at_us: self.parts.clock.now_us(),
+            attempts_before: outcome.attempt,
+            key: None,
+        };
+        let open = Arc::new(open);
+        self.backlog.accept(Arc::clone(&open)).await?;
+        Ok(Arc::new(TaskView::queued(&open)))
+    }
+
+    /// A refused retry uses up a round number, so the ordinary refusal writes nothing.
+    async fn order_is_free(&self, order: &crate::model::OrderKey) -> Result<(), NotRetried> {
+        if let Some((last, _)) = accept::last_slot(&self.parts, order).await?
+            && let Some(refusal) = accept::still_holds(&self.parts, last.holder).await?
+        {
+            return Err(NotAccepted::from(refusal).into());
+        }
+        Ok(())
+    }
+
+    /// The first round number after this one that has no outcome.
+    async fn next_round(&self, task: TaskId, after: u8) -> Result<Option<u8>, StoreError> {
+        let mut number = after;
+        loop {
+            let Some(next) = number.checked_add(1) else { return Ok(None) };
+            if self.parts.store.outcome(task.round(next)).await?.is_none() {
+                return Ok(Some(next));
+            }
+            number = next;
+        }
+    }
+}
+
+/// A refusal seen by the caller of a retry.
+impl From<Refusal> for NotRetried {
+    fn from(refusal: Refusal) -> Self {
+        Self::NotAccepted(refusal.into())
+    }
+}

@@ -1,0 +1,63 @@
+//! What the program says when it starts.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks to people")]
+
+use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{Config, StoreKind},
+    parts::{AcceptMode, SyncMode},
+};
+
+/// Structured logs on stderr: warnings, or what `RUST_LOG` says.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+}
+
+/// Says what went wrong and gives the exit code.
+#[must_use]
+pub fn complain(error: &dyn Error, code: u8) -> ExitCode {
+    eprintln!("payrig-server: {error}");
+    ExitCode::from(code)
+}
+
+/// Shows a checked configuration.
+pub fn show(config: &Config) {
+    println!("{config:#?}");
+}
+
+/// Says what the chosen settings no longer promise.
+pub fn warn_of_weak_promises(config: &Config) {
+    if config.settings.accept == AcceptMode::Early {
+        eprintln!(
+            "payrig-server: --accept early: a 202 is given before the write; a crash may lose accepted tasks (promise 1)."
+        );
+    }
+    if config.settings.sync == SyncMode::OnQuery {
+        eprintln!(
+            "payrig-server: --sync on-query: results are shown before they are stored; a crash may lose or take back what \
+             was shown (promises 1 to 3 hold only while the cache lives and nobody cancels)."
+        );
+    }
+    if config.store == StoreKind::Memory {
+        eprintln!("payrig-server: --store memory: keeps nothing beyond this process; for benches only.");
+    }
+}
+
+/// Says where the server listens.
+pub fn announce(address: SocketAddr, admin: Option<SocketAddr>, print_address: bool) {
+    if print_address {
+        println!("listening on http://{address}");
+        // Whoever waits for the line must get it now.
+        let _ = std::io::stdout().flush();
+    } else {
+        eprintln!("payrig-server {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+    }
+    if let Some(admin) = admin {
+        eprintln!("payrig-server: admin books on http://{admin}/admin/books");
+    }
+}
