@@ -158,8 +158,8 @@ pub enum ConfigError {
     },
 }
 
-fn bad(name: &'static str, value: impl ToString, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { name, value: value.to_string(), expected: expected.into() }
+fn bad(name: &'static str, value: impl std::fmt::Display, expected: impl Into<String>) -> ConfigError {
+    ConfigError::Value { name, value: format!("{value}"), expected: expected.into() }
 }
 
 fn parsed<T: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<T, ConfigError> {

@@ -1,9 +1,8 @@
 //! The result cache in process: a dashmap, and a wheel of one-second slots by which entries go.
 
 use std::{
-    collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,13 +10,15 @@ use std::{
 
 use dashmap::{DashMap, mapref::entry};
 use foldhash::fast::RandomState;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{CacheError, Entry, KEPT, KEPT_SHOWN, ResultCache};
 use crate::model::TaskId;
 
-/// How often old entries are looked for.
+/// How often entries that are due are looked for: the wheel's grain.
 const TICK: Duration = Duration::from_secs(1);
+/// Slots of the wheel: more seconds than an entry can have left.
+const SLOTS: usize = 64;
 
 /// An entry and when it goes.
 struct Kept {
@@ -26,16 +27,23 @@ struct Kept {
     shown: bool,
 }
 
+/// Tasks by the second in which their entries may be due. A task may stand in several slots; its entry decides.
+struct Wheel {
+    slots: Vec<Vec<TaskId>>,
+    /// The second that is looked at next, counted from the epoch.
+    next: u64,
+}
+
 struct Inner {
     entries: DashMap<TaskId, Kept, RandomState>,
-    /// Tasks in the order in which they came; each is looked at again when its entry may be due.
-    due: Mutex<VecDeque<(Instant, TaskId)>>,
+    wheel: Mutex<Wheel>,
+    epoch: Instant,
     /// Number of entries, so that nobody has to count the shards.
     len: AtomicUsize,
     capacity: usize,
 }
 
-/// Live views in this process, at most `capacity`; over it the oldest go first.
+/// Live views in this process, at most about `capacity`; over it those that are due first go first.
 #[derive(Clone)]
 pub struct MemoryCache {
     inner: Arc<Inner>,
@@ -47,7 +55,8 @@ impl MemoryCache {
     pub fn new(capacity: usize) -> Self {
         let inner = Inner {
             entries: DashMap::with_hasher(RandomState::default()),
-            due: Mutex::new(VecDeque::new()),
+            wheel: Mutex::new(Wheel { slots: vec![Vec::new(); SLOTS], next: 0 }),
+            epoch: Instant::now(),
             len: AtomicUsize::new(0),
             capacity: capacity.max(1),
         };
@@ -69,26 +78,45 @@ impl MemoryCache {
     /// Drops entries as they fall due, for as long as it is polled.
     pub async fn run_evictions(&self) {
         let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            self.evict_due(Instant::now());
+            self.evict_due(tick.tick().await);
         }
     }
 
     /// Drops what is due at this moment.
     pub fn evict_due(&self, now: Instant) {
-        let mut again = Vec::new();
-        while let Some((looked_at, task)) = self.pop_due(now) {
-            match self.inner.entries.entry(task) {
-                entry::Entry::Occupied(kept) if kept.get().goes_at <= now => self.forget(kept),
-                entry::Entry::Occupied(kept) => again.push((kept.get().goes_at.max(looked_at + TICK), task)),
-                entry::Entry::Vacant(_) => {}
+        while let Some(tasks) = self.next_slot(now) {
+            for task in tasks {
+                match self.inner.entries.entry(task) {
+                    entry::Entry::Occupied(kept) if kept.get().goes_at <= now => self.forget(kept),
+                    entry::Entry::Occupied(kept) => self.look_again(task, kept.get().goes_at),
+                    entry::Entry::Vacant(_) => {}
+                }
             }
         }
-        let mut due = self.due();
-        // Entries are looked at every KEPT_SHOWN at least, so the list stays nearly in order; it need not be exact.
-        due.extend(again);
+    }
+
+    /// The tasks of the next second that is wholly over.
+    fn next_slot(&self, now: Instant) -> Option<Vec<TaskId>> {
+        let mut wheel = self.wheel();
+        if wheel.next >= self.second(now) {
+            return None;
+        }
+        let slot = slot_of(wheel.next);
+        wheel.next += 1;
+        Some(std::mem::take(&mut wheel.slots[slot]))
+    }
+
+    /// Puts a task where its entry is due, which is never a second that has been looked at.
+    fn look_again(&self, task: TaskId, due: Instant) {
+        let mut wheel = self.wheel();
+        let second = self.second(due).clamp(wheel.next, wheel.next + SLOTS as u64 - 1);
+        wheel.slots[slot_of(second)].push(task);
+    }
+
+    fn second(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.inner.epoch).as_secs()
     }
 
     fn forget(&self, kept: entry::OccupiedEntry<'_, TaskId, Kept>) {
@@ -96,34 +124,35 @@ impl MemoryCache {
         self.inner.len.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn pop_due(&self, now: Instant) -> Option<(Instant, TaskId)> {
-        let mut due = self.due();
-        let next = *due.front()?;
-        if next.0 > now {
-            return None;
-        }
-        due.pop_front()
+    fn wheel(&self) -> MutexGuard<'_, Wheel> {
+        self.inner.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, TaskId)>> {
-        self.inner.due.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes room for a new entry: the one that came first goes.
+    /// Makes room for a new entry: one that is due first goes.
     fn make_room(&self) {
         while self.len() >= self.inner.capacity {
-            let Some((_, oldest)) = self.due().pop_front() else { return };
-            if let entry::Entry::Occupied(kept) = self.inner.entries.entry(oldest) {
+            let Some(task) = self.first_due() else { return };
+            if let entry::Entry::Occupied(kept) = self.inner.entries.entry(task) {
                 self.forget(kept);
             }
         }
     }
+
+    fn first_due(&self) -> Option<TaskId> {
+        let mut wheel = self.wheel();
+        let next = wheel.next;
+        (next..next + SLOTS as u64).find_map(|second| wheel.slots[slot_of(second)].pop())
+    }
+}
+
+fn slot_of(second: u64) -> usize {
+    usize::try_from(second % SLOTS as u64).unwrap_or(0)
 }
 
 impl ResultCache for MemoryCache {
     async fn put(&self, entry: Entry) -> Result<(), CacheError> {
         let task = entry.view.task.task_id;
-        let now = Instant::now();
+        let goes_at = Instant::now() + KEPT;
         if self.len() >= self.inner.capacity {
             self.make_room();
         }
@@ -132,16 +161,15 @@ impl ResultCache for MemoryCache {
                 let kept = there.get_mut();
                 let (old, new) = (kept.entry.view.version(), entry.view.version());
                 if new > old {
-                    *kept = Kept { entry, goes_at: now + KEPT, shown: false };
+                    *kept = Kept { entry, goes_at, shown: false };
                 } else if new == old {
                     kept.entry.fact_at_us = kept.entry.fact_at_us.max(entry.fact_at_us);
                 }
             }
             entry::Entry::Vacant(free) => {
-                free.insert(Kept { entry, goes_at: now + KEPT, shown: false });
+                free.insert(Kept { entry, goes_at, shown: false });
                 self.inner.len.fetch_add(1, Ordering::Relaxed);
-                // The first look is at the earliest moment at which it may have to go.
-                self.due().push_back((now + KEPT_SHOWN, task));
+                self.look_again(task, goes_at);
             }
         }
         Ok(())
@@ -162,6 +190,7 @@ impl ResultCache for MemoryCache {
         {
             kept.shown = true;
             kept.goes_at = kept.goes_at.min(Instant::now() + KEPT_SHOWN);
+            self.look_again(task, kept.goes_at);
         }
         Ok(())
     }

@@ -63,7 +63,8 @@ mod tests {
                 prop_assert_eq!(delay.as_secs(), u64::from(attempt));
                 attempt += 1;
             }
-            prop_assert!(attempt - 1 <= RETRY_CAP.min(if need_retry { retry_times } else { 0 }));
+            let allowed = RETRY_CAP.min(info.automatic_retries());
+            prop_assert!(attempt - 1 <= allowed);
             for round in 0..asks {
                 if manual_retry_left(attempt) {
                     attempt += 1;
