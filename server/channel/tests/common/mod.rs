@@ -1,5 +1,7 @@
 //! What the tests of the channel share: orders, and channels on the ledgers at hand.
 
+#![allow(dead_code, reason = "each test uses the part that it needs")]
+
 use payrig_api::{ChannelStyle, Currency};
 use payrig_channel::{
     ChannelError, Ledger, MemoryLedger, Notifications, Options, Order, SecretKey, SimulatedChannel, Wish,
