@@ -64,7 +64,7 @@ pub struct RunArgs {
     #[arg(short = 'u', long, value_name = "N", help_heading = "Load")]
     pub users: Option<usize>,
     /// Users started a second [default: all within 2 s]
-    #[arg(short = 'r', long, value_name = "RATE", help_heading = "Load")]
+    #[arg(short = 'r', long, value_name = "RATE", allow_negative_numbers = true, help_heading = "Load")]
     pub hatch_rate: Option<f64>,
     /// How long the steady phase lasts, which alone is judged, such as 300ms, 30s or 1h30m
     #[arg(short = 't', long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Load")]

@@ -226,14 +226,16 @@ impl<'a> Reader<'a> {
         let Ok(number) = digits.parse::<f64>() else {
             return self.fail(at, "a number");
         };
-        let unit_at = self.at;
+        let digits_end = self.at;
         let unit = match quantity {
             // A rate's unit is one token with a slash: `2000/1s`.
             Quantity::Rate => self.take_while(|c| c.is_alphanumeric() || c == '/'),
             _ => self.take_while(|c| c == '%' || c.is_alphabetic()),
         };
-        if unit == "for" {
-            self.at = unit_at;
+        let unit_at = self.at - unit.len();
+        // A word apart that is no unit is what follows the number: `for submit`.
+        if unit_at > digits_end && unit_us(unit).is_none() && !matches!(unit, "%" | "/s" | "/1s" | "/m" | "/1m") {
+            self.at = digits_end;
             return self.in_unit(quantity, number, "", at, unit_at);
         }
         self.in_unit(quantity, number, unit, at, unit_at)

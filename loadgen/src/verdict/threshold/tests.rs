@@ -50,7 +50,9 @@ fn an_error_names_the_place_and_what_is_accepted() {
         ("error-rate<150%", 11, "percentage"),
         ("rate>5ms", 6, "a rate such as"),
         ("p99<5ms window=10s", 8, "not in this version"),
+        ("p99<5 window=10s", 6, "not in this version"),
         ("p99<5ms twice", 8, "nothing more"),
+        ("rate>=5 often", 8, "nothing more"),
     ] {
         let error = parse(text).expect_err(text);
         assert!(error.expected.contains(expected), "{text}: {error}");
