@@ -102,7 +102,7 @@ fn journeys_that_never_end_count_as_unfinished_and_hold_nobody_up() {
     let settle = Duration::from_secs(3600);
     let (rig, stub) = (Rig::new(), Stub::start(Behaviour { settle, ..Behaviour::default() }));
     let start = std::time::Instant::now();
-    rig.run(&["-H", &stub.url(), "--grace", "1s"]).expect(0).says("unfinished");
+    rig.run(&["-H", &stub.url(), "--grace", "1s", "--warmup", "0"]).expect(0).says("unfinished");
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     let run = rig.recorded();
     assert!(run.journeys.all.outcomes["unfinished"] > 0);
@@ -113,10 +113,10 @@ fn journeys_that_never_end_count_as_unfinished_and_hold_nobody_up() {
 #[test]
 fn requests_without_a_reply_count_as_failed() {
     let (rig, stub) = (Rig::new(), Stub::start(Behaviour { delay: Duration::from_secs(60), ..Behaviour::default() }));
-    let timeout = rig.run(&["-H", &stub.url(), "--timeout", "300ms"]);
+    let timeout = rig.run(&["-H", &stub.url(), "--timeout", "300ms", "-t", "3s"]);
     timeout.expect(1).says("timed out").complains("nothing was measured");
     let rig = Rig::new();
-    let cut = rig.run(&["-H", &stub.url(), "--grace", "300ms"]);
+    let cut = rig.run(&["-H", &stub.url(), "--grace", "300ms", "--warmup", "0"]);
     cut.expect(1).says("no reply by the end of the grace");
 }
 
