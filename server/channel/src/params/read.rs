@@ -1,5 +1,6 @@
 //! The cashier's side of pay parameters: reads what a payer brought and believes only what is signed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use payrig_api::{ChannelStyle, Currency};
@@ -15,10 +16,10 @@ use crate::sign::{SignatureError, Signer};
 /// # Errors
 /// [`SignatureError::Malformed`] for what is no set of parameters at all, the others for what was tampered with.
 pub(crate) fn read(body: &[u8], signer: &Signer) -> Result<PayParams, SignatureError> {
-    let Members(mut members) =
-        serde_json::from_slice(body).map_err(|_| SignatureError::Malformed("a JSON object of texts and integers"))?;
-    members.sort_by(|one, other| one.0.cmp(&other.0));
-    if members.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+    let Members(mut members) = serde_json::from_slice::<Members<'_>>(body)
+        .map_err(|_| SignatureError::Malformed("a JSON object of texts and integers"))?;
+    members.sort_by(|one, other| one.0.0.cmp(&other.0.0));
+    if members.windows(2).any(|pair| pair[0].0.0 == pair[1].0.0) {
         return Err(SignatureError::Malformed("each member once"));
     }
     let members = Sorted(members);
@@ -31,17 +32,17 @@ pub(crate) fn read(body: &[u8], signer: &Signer) -> Result<PayParams, SignatureE
     members.pay_params().map_err(SignatureError::Malformed)
 }
 
-struct Sorted(Vec<(String, Scalar)>);
+struct Sorted<'a>(Vec<Member<'a>>);
 
-impl Sorted {
-    fn get(&self, name: &str) -> Option<&Scalar> {
-        let at = self.0.binary_search_by(|member| member.0.as_str().cmp(name)).ok()?;
+impl Sorted<'_> {
+    fn get(&self, name: &str) -> Option<&Scalar<'_>> {
+        let at = self.0.binary_search_by(|member| (*member.0.0).cmp(name)).ok()?;
         Some(&self.0[at].1)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
-            Scalar::Text(text) => Some(text),
+            Scalar::Text(text) => Some(&text.0),
             Scalar::Number(_) => None,
         }
     }
@@ -50,17 +51,17 @@ impl Sorted {
     fn signed_text(&self, expected_bytes: usize) -> String {
         let mut out = String::with_capacity(expected_bytes);
         let mut separator = '{';
-        for (name, value) in self.0.iter().filter(|member| member.0 != "sign") {
+        for (name, value) in self.0.iter().filter(|member| member.0.0 != "sign") {
             out.push(separator);
             separator = ',';
             out.push('"');
-            push_escaped(&mut out, name);
+            push_escaped(&mut out, &name.0);
             out.push_str("\":");
             match value {
                 Scalar::Number(number) => push_u64(&mut out, *number),
                 Scalar::Text(text) => {
                     out.push('"');
-                    push_escaped(&mut out, text);
+                    push_escaped(&mut out, &text.0);
                     out.push('"');
                 }
             }
@@ -92,24 +93,29 @@ impl Sorted {
     }
 }
 
+/// A text that is borrowed from the body where nothing in it is escaped.
+struct Text<'a>(Cow<'a, str>);
+
 /// What a member can be.
-enum Scalar {
-    Text(String),
+enum Scalar<'a> {
+    Text(Text<'a>),
     Number(u64),
 }
 
-/// The members in the order in which they came, repeated ones too.
-struct Members(Vec<(String, Scalar)>);
+type Member<'a> = (Text<'a>, Scalar<'a>);
 
-impl<'de> Deserialize<'de> for Members {
+/// The members in the order in which they came, repeated ones too.
+struct Members<'a>(Vec<Member<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> de::Visitor<'de> for Object {
-            type Value = Members;
+            type Value = Members<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+            fn visit_map<A: de::MapAccess<'de>>(self, mut object: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::with_capacity(16);
                 while let Some(member) = object.next_entry()? {
                     members.push(member);
@@ -121,21 +127,33 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextOrNumber;
-        impl de::Visitor<'_> for TextOrNumber {
-            type Value = Scalar;
+        impl<'de> de::Visitor<'de> for TextOrNumber {
+            type Value = Scalar<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or an unsigned integer")
             }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar<'de>, E> {
                 Ok(Scalar::Number(number))
             }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(text.to_owned()))
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Text(Text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar<'de>, E> {
+                Ok(Scalar::Text(Text(Cow::Owned(text.to_owned()))))
             }
         }
         deserializer.deserialize_any(TextOrNumber)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Scalar::deserialize(deserializer)? {
+            Scalar::Text(text) => Ok(text),
+            Scalar::Number(_) => Err(de::Error::custom("a member's name is a text")),
+        }
     }
 }
