@@ -1,6 +1,10 @@
 //! Currencies that the flow takes: ISO 4217 codes with the number of their minor-unit digits.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 /// An ISO 4217 currency that this server takes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -95,6 +99,15 @@ impl<'de> Deserialize<'de> for Currency {
         deserializer.deserialize_str(Code)
     }
 }
+
+impl PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let codes = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Self::codes()));
+        codes.description(Some("An ISO 4217 currency that this server takes")).into()
+    }
+}
+
+impl ToSchema for Currency {}
 
 #[cfg(test)]
 mod tests {

@@ -4,15 +4,18 @@
 //! Amounts are integers in the currency's minor unit (`amount_minor`), instants are microseconds since the Unix epoch by
 //! the server's clock (`*_at`), spans are microseconds (`*_us`).
 
+pub mod calls;
 pub mod currency;
 pub mod openapi;
 pub mod problem;
+mod read;
 pub mod reply;
 pub mod request;
+mod strict;
 
 pub use currency::Currency;
 pub use problem::{Problem, ProblemType};
-pub use reply::{Payment, PaymentState, SeenPayment, SeenReply, SeenTask, Task, TaskReply, TaskState};
+pub use reply::{Payment, PaymentState, SeenPayment, SeenReply, SeenTask, Task, TaskReply, TaskState, Transaction};
 pub use request::{ChannelStyle, Invalid, Item, MAX_AMOUNT_MINOR, RETRY_CAP, Simulate, Submission, TaskInfo};
 
 /// The header by which a client names one intent, so that a repeat is the same submission.

@@ -74,7 +74,6 @@ pub struct Task {
     /// In minor units.
     pub amount_minor: u64,
     /// ISO 4217 code.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// The channel style.
     pub channel: ChannelStyle,
@@ -137,6 +136,28 @@ pub struct TaskReply {
     /// The payment that it left, once it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment: Option<Payment>,
+}
+
+/// What the simulated channel's cashier gives to a payer who has paid; a repeat gets the same.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Transaction {
+    /// The channel's number of the transaction.
+    pub transaction_id: String,
+    /// The payment's number.
+    pub out_trade_no: String,
+    /// In minor units.
+    pub amount_minor: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+    /// When, by the channel's clock, microseconds since the epoch.
+    pub paid_at_us: u64,
+}
+
+/// What `/healthz` and `/readyz` answer when all is well.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok` or `ready`.
+    pub status: String,
 }
 
 /// A [`Task`] of which only id and state are asked for.

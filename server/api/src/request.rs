@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Currency;
+use crate::{Currency, strict};
 
 /// The most retries that a task may ever have, automatic and manual together (1+2+3+4+5 = 15 s of waiting is already
 /// a disaster for a client).
@@ -16,6 +16,15 @@ const ORDER_NO_MAX: usize = 64;
 const ITEMS_MAX: usize = 200;
 const ITEM_TEXT_MAX: usize = 128;
 const SIMULATED_LATENCY_MAX_MS: u64 = 60_000;
+
+// What is expected in a field, in words that hold whichever way it is wrong.
+pub(crate) const ORDER_NO: &str = "1 to 64 visible ASCII characters without ':' and '/'";
+pub(crate) const AMOUNT: &str = "an integer from 1 to 9007199254740991";
+pub(crate) const LIST: &str = "a list of 1 to 200 items, or no list";
+pub(crate) const ITEM_TEXT: &str = "1 to 128 visible ASCII characters";
+pub(crate) const QUANTITY: &str = "an integer from 1 to 4294967295";
+pub(crate) const RETRIES: &str = "an integer from 0 to 5, the built-in cap";
+pub(crate) const LATENCY: &str = "an integer from 0 to 60000 (milliseconds)";
 
 /// The two ways in which third-party channels take a payment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
@@ -67,7 +76,8 @@ impl TaskInfo {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// The shop's own number for the thing.
+    /// The shop's own number for the thing: 1 to 128 visible ASCII characters.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub sku: String,
     /// How many.
     #[schema(minimum = 1)]
@@ -76,9 +86,11 @@ pub struct Item {
     pub unit_price_minor: u64,
     /// Who sells it, for splitting by merchant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub seller: Option<String>,
     /// Where it lies, for splitting by warehouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
     pub warehouse: Option<String>,
 }
 
@@ -95,6 +107,7 @@ pub struct Simulate {
     pub permanent: bool,
     /// Each call of an attempt takes this long, in milliseconds, instead of the profile's latency.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 60_000)]
     pub latency_ms: Option<u64>,
     /// The first n attempts take effect but their answers are lost.
     #[serde(skip_serializing_if = "is_zero")]
@@ -118,25 +131,25 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    /// The merchant's number of the order to be paid: 1 to 64 visible ASCII characters.
-    #[schema(min_length = 1, max_length = 64)]
+    /// The merchant's number of the order to be paid: 1 to 64 visible ASCII characters without ':' and '/'.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[!-.0-9;-~]+$")]
     pub order_no: String,
     /// What is to be paid, in minor units: 1 to 2^53 - 1.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     pub amount_minor: u64,
     /// ISO 4217 code.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// Which channel style pays.
     pub channel: ChannelStyle,
     /// What is bought. Where given, the amounts sum to `amount_minor`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional_list")]
+    #[schema(min_items = 1, max_items = 200)]
     pub items: Option<Vec<Item>>,
     /// Retry settings.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict::object")]
     pub task_info: TaskInfo,
     /// Only where the channel is a simulated one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional")]
     pub simulate: Option<Simulate>,
 }
 
@@ -166,46 +179,38 @@ impl Submission {
     /// The first field at fault, in the order of the fields.
     pub fn validate(&self) -> Result<(), Invalid> {
         if !visible_ascii(&self.order_no, ORDER_NO_MAX) || self.order_no.contains([':', '/']) {
-            let expected = format!("1 to {ORDER_NO_MAX} visible ASCII characters without ':' and '/'");
-            return Err(Invalid::new("order_no", expected));
+            return Err(Invalid::new("order_no", ORDER_NO));
         }
         if !(1..=MAX_AMOUNT_MINOR).contains(&self.amount_minor) {
-            return Err(Invalid::new("amount_minor", format!("an integer from 1 to {MAX_AMOUNT_MINOR}")));
+            return Err(Invalid::new("amount_minor", AMOUNT));
         }
         if let Some(items) = &self.items {
             self.validate_items(items)?;
         }
         if self.task_info.retry_times > RETRY_CAP {
-            return Err(Invalid::new(
-                "task_info.retry_times",
-                format!("an integer from 0 to {RETRY_CAP}, the built-in cap"),
-            ));
+            return Err(Invalid::new("task_info.retry_times", RETRIES));
         }
         if self.simulate.and_then(|wish| wish.latency_ms).is_some_and(|ms| ms > SIMULATED_LATENCY_MAX_MS) {
-            return Err(Invalid::new(
-                "simulate.latency_ms",
-                format!("at most {SIMULATED_LATENCY_MAX_MS} milliseconds"),
-            ));
+            return Err(Invalid::new("simulate.latency_ms", LATENCY));
         }
         Ok(())
     }
 
     fn validate_items(&self, items: &[Item]) -> Result<(), Invalid> {
         if items.is_empty() || items.len() > ITEMS_MAX {
-            return Err(Invalid::new("items", format!("1 to {ITEMS_MAX} items, or no list")));
+            return Err(Invalid::new("items", LIST));
         }
         let mut sum: u128 = 0;
         for (at, item) in items.iter().enumerate() {
-            let text = format!("1 to {ITEM_TEXT_MAX} visible ASCII characters");
             if !visible_ascii(&item.sku, ITEM_TEXT_MAX) {
-                return Err(Invalid::new(format!("items[{at}].sku"), text));
+                return Err(Invalid::new(format!("items[{at}].sku"), ITEM_TEXT));
             }
             if item.quantity == 0 {
-                return Err(Invalid::new(format!("items[{at}].quantity"), "at least 1"));
+                return Err(Invalid::new(format!("items[{at}].quantity"), QUANTITY));
             }
             for (name, value) in [("seller", &item.seller), ("warehouse", &item.warehouse)] {
                 if value.as_deref().is_some_and(|value| !visible_ascii(value, ITEM_TEXT_MAX)) {
-                    return Err(Invalid::new(format!("items[{at}].{name}"), text));
+                    return Err(Invalid::new(format!("items[{at}].{name}"), ITEM_TEXT));
                 }
             }
             sum += u128::from(item.quantity) * u128::from(item.unit_price_minor);
@@ -217,5 +222,21 @@ impl Submission {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_name_the_limits() {
+        assert!(ORDER_NO.contains(&ORDER_NO_MAX.to_string()));
+        assert!(AMOUNT.contains(&MAX_AMOUNT_MINOR.to_string()));
+        assert!(LIST.contains(&ITEMS_MAX.to_string()));
+        assert!(ITEM_TEXT.contains(&ITEM_TEXT_MAX.to_string()));
+        assert!(QUANTITY.contains(&u32::MAX.to_string()));
+        assert!(RETRIES.contains(&RETRY_CAP.to_string()));
+        assert!(LATENCY.contains(&SIMULATED_LATENCY_MAX_MS.to_string()));
     }
 }
