@@ -16,10 +16,17 @@ pub struct Cli {
     pub command: Command,
 }
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 pass, 1 runtime error, 2 usage, 99 a threshold was crossed, 130 interrupted (results are written).
+Examples:
+  payrig run                                     the mixed scenario against a reference server of its own
+  payrig run checkout -H http://127.0.0.1:8080 -u 200 -t 2m --threshold \"p99<250ms for submit\"";
+
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run a scenario and report: by step, by stage, by outcome
+    #[command(after_help = EXIT_CODES)]
     Run(Box<RunArgs>),
     /// List the built-in scenarios
     Scenarios(ScenariosArgs),
@@ -56,7 +63,7 @@ pub struct RunArgs {
     /// More arguments for that server, as in a shell; repeatable
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "host", help_heading = "Target")]
     pub server_args: Vec<String>,
-    /// How long that server may take to get ready, and to stop
+    /// How long that server may take to get ready
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration, help_heading = "Target")]
     pub server_wait: Duration,
 

@@ -28,7 +28,8 @@ pub fn notes(observed: &Observed, engine_threads: usize) -> Vec<String> {
     }
     notes.extend(unseen(observed));
     for (reason, count) in &observed.tally.reasons {
-        notes.push(format!("{} journeys ended with {reason}", human_count(*count)));
+        let journeys = if *count == 1 { "journey" } else { "journeys" };
+        notes.push(format!("{} {journeys} {reason}", human_count(*count)));
     }
     for (kind, (_, first)) in &observed.tally.violations {
         notes.push(format!("the first broken promise of the kind {kind}: {first}"));

@@ -61,7 +61,7 @@ pub enum Target {
     Child {
         /// What to start.
         command: ServerCommand,
-        /// How long it may take to get ready, and to stop.
+        /// How long it may take to get ready.
         wait: Duration,
     },
 }

@@ -113,6 +113,9 @@ impl<'a> Session<'a> {
         let code = draft.exit_code;
         let (dir, run) = journal.into_writer().finish(draft).map_err(Finding::runtime)?;
         self.show(&run, &dir).map_err(Finding::runtime)?;
+        if self.args.json {
+            progress.say(&format!("results  {}", dir.display()));
+        }
         findings.iter().for_each(complain);
         Ok(code_of(code))
     }

@@ -116,7 +116,7 @@ impl Tally {
         if !in_steady(record.started_us) {
             return;
         }
-        self.reason(&record.outcome);
+        self.reason(record);
         self.without_cashier += u64::from(record.outcome == Outcome::SettledOnly);
         for round in &record.rounds {
             self.round(round);
@@ -140,13 +140,14 @@ impl Tally {
         self.counts[span as usize] += 1;
     }
 
-    fn reason(&mut self, outcome: &Outcome) {
-        let text = match outcome {
+    fn reason(&mut self, record: &JourneyRecord) {
+        let text = match &record.outcome {
             Outcome::Refused { status, problem } => {
                 format!("refused: {status} {}", problem.as_deref().unwrap_or_default()).trim_end().to_owned()
             }
             Outcome::GaveUp { reason } => format!("gave up: {reason}"),
             Outcome::Error { reason } => format!("error: {reason}"),
+            Outcome::Unfinished => format!("unfinished: {}", where_it_stood(record)),
             _ => return,
         };
         if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&text) {
@@ -181,6 +182,17 @@ impl Tally {
         let last_unpaid_us = record.last_unpaid_us.unwrap_or(pay.sent_us);
         self.record(JourneySpan::PaidClientFrom, last_unpaid_us.saturating_sub(pay.sent_us));
         self.record(JourneySpan::PaidClientTo, first_paid_us.saturating_sub(pay.sent_us));
+    }
+}
+
+/// What a journey that was stopped had been waiting for.
+fn where_it_stood(record: &JourneyRecord) -> &'static str {
+    let is_settled = record.rounds.last().is_some_and(|round| round.first_settled_us.is_some());
+    match (record.task_id.is_some(), is_settled, record.cashier_took_money()) {
+        (false, ..) => "its submission was not accepted yet",
+        (true, false, _) => "its round was not settled yet",
+        (true, true, false) => "settled, and its payer had not paid yet",
+        (true, true, true) => "paid at the cashier, and not shown as paid yet",
     }
 }
 

@@ -153,7 +153,10 @@ fn requests(out: &mut String, run: &Run, style: Style) {
         }
     }
     out.push_str(&table.lines());
-    let _ = writeln!(out, "  service: from sending to the last byte. send lag: what the harness was late by.");
+    let _ = writeln!(
+        out,
+        "  service: from sending to the last byte. send lag: what the harness was late by (its timers tick once a millisecond)."
+    );
     for (step, endings) in &run.failures {
         let words: Vec<_> = endings.iter().map(|(ending, n)| format!("{} {ending}", human_count(*n))).collect();
         let _ = writeln!(out, "  {} {step}: {}", style.bad("failed"), words.join(", "));
@@ -198,7 +201,7 @@ fn journeys(out: &mut String, run: &Run, style: Style) {
     let outcomes: Vec<_> = known
         .map(|(name, n)| {
             let text = format!("{name} {} ({:.1} %)", human_count(n), n as f64 * 100.0 / counts.n.max(1) as f64);
-            if matches!(name, "refused" | "gave_up" | "error" | "unfinished") { style.bad(&text) } else { text }
+            if matches!(name, "refused" | "gave_up" | "error") { style.bad(&text) } else { text }
         })
         .collect();
     let outcomes = if outcomes.is_empty() { "none".to_owned() } else { outcomes.join(", ") };
