@@ -1,5 +1,6 @@
 //! The words of the flow as pure types: ids, tasks, documents, states, retry policy and views. The bottom of the graph.
 
+pub mod collection;
 pub mod documents;
 pub mod id;
 pub mod retry;
@@ -7,8 +8,9 @@ pub mod state;
 pub mod task;
 pub mod view;
 
+pub use collection::Collection;
 pub use documents::{
-    Closing, Collection, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, OrderSettlement,
+    Closing, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, OrderSettlement,
     OrderSlot, Outcome, OutcomeState, Payment, PaymentEnd, Refund, Refunded, Stages,
 };
 pub use id::{OrderKey, RoundId, TaskId};

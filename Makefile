@@ -1,0 +1,41 @@
+# Every target is one line to remember; CI calls only these. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench perf services services-stop clean
+
+RUN_ARGS ?=
+PERF_ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## build what it needs and run the mixed scenario against a reference server of its own (under two minutes once built)
+	@cargo build --release -p payrig -p payrig-server
+	@./target/release/payrig run mixed --run-time 60s --warmup 5s $(RUN_ARGS)
+
+test: services ## install and start whatever the tests need, then run every test
+	@cargo build -p payrig -p payrig-server
+	@cargo test --workspace --no-fail-fast
+
+check: ## formatting, lints and docs: warnings are errors
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@scripts/check-sizes.sh
+
+bench: ## criterion benches of the hot paths
+	@cargo bench -p payrig-benches
+
+perf: ## side by side: ratios against a bare hyper server, in one run (installs wrk if missing)
+	@scripts/install-wrk.sh
+	@cargo build --release -p payrig-server -p payrig-benches --bins
+	@./target/release/perf $(PERF_ARGS)
+
+services: ## install (only what is missing) what the tests need
+	@scripts/services.sh
+
+services-stop: ## stop what `make services` started
+	@scripts/services.sh stop
+
+clean: ## remove what was built; results stay
+	@cargo clean
