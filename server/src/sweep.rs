@@ -36,9 +36,11 @@ const KEYS: Duration = Duration::from_mins(10);
 /// A message is sent again if its task is older by this than what the queue now delivers.
 const BEHIND: Duration = Duration::from_secs(30);
 /// Documents read at a time.
-const PAGE: usize = 512;
+const PAGE: usize = 128;
+/// A page takes at least this long (20,000 visits a second), so that a sweep never keeps requests waiting.
+const PAGE_TAKES: Duration = Duration::from_micros(6_400);
 /// Open tasks under way at a time: what waits for the channel is mostly idle.
-const UNDER_WAY: usize = 256;
+const UNDER_WAY: usize = PAGE;
 
 /// Looks at everything that was open before the start, then at what grows old, for as long as it is polled.
 pub async fn run(parts: Arc<Parts>) {
@@ -51,10 +53,13 @@ pub async fn run(parts: Arc<Parts>) {
     loop {
         tick.tick().await;
         let now_us = parts.clock.now_us();
-        for (age, cursor) in AGES.iter().zip(&mut cursors) {
+        for (number, age) in AGES.iter().enumerate() {
             let until_us = now_us.saturating_sub(micros(*age));
-            visit_all(&parts, Some(*cursor), Some(until_us)).await;
-            *cursor = until_us;
+            // Where sweeping cannot keep up, the next age looks at what this one leaves out.
+            let next_age = AGES.get(number + 1).copied().unwrap_or(parts.settings.pay_window);
+            let from_us = cursors[number].max(now_us.saturating_sub(micros(next_age)));
+            visit_all(&parts, Some(from_us), Some(until_us)).await;
+            cursors[number] = until_us;
         }
         notices(&parts, now_us.saturating_sub(micros(AGES[0]))).await;
         if now_us.saturating_sub(full_at_us) >= micros(FULL) {
@@ -96,7 +101,9 @@ async fn visit_all(parts: &Arc<Parts>, from_us: Option<u64>, before_us: Option<u
         let Some(last) = page.last() else { return seen };
         after = Some(last.id());
         seen += page.len();
-        stream::iter(page).for_each_concurrent(UNDER_WAY, |document| visit_document(parts, document)).await;
+        let (visits, breath) = (stream::iter(page), tokio::time::sleep(PAGE_TAKES));
+        visits.for_each_concurrent(UNDER_WAY, |document| visit_document(parts, document)).await;
+        breath.await;
     }
 }
 
