@@ -4,9 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use payrig_api::TaskState;
 use tokio::time::MissedTickBehavior;
 
 use crate::{
+    cache::ResultCache as _,
     channel::{PaidNotice, PaymentChannel as _, TradeState},
     closing,
     model::{Collection, Document, End, IdempotencyKey, OpenTask, Outcome, OutcomeState, PaymentEnd, TaskId},
@@ -143,6 +145,11 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(),
     let now_us = parts.clock.now_us();
     if now_us.saturating_sub(open.accepted_at_us) > micros(parts.settings.pay_window) {
         return fail_poison(parts, open, now_us).await;
+    }
+    // Somebody has worked on it lately: it is not lost, or a later age will find that it is.
+    let seen = parts.cache.get(open.task.task_id).await.ok().flatten();
+    if seen.is_some_and(|entry| entry.view.round == open.round && entry.view.state != TaskState::Queued) {
+        return Ok(());
     }
     let stats = parts.queue.stats();
     let idle = stats.waiting == 0 && stats.unacknowledged == 0;
