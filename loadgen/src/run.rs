@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 use payrig_results::{
     Audit, Ended, ExitCode, FigureTable, JourneyTotals, LoadModel, Machine, Run, SCHEMA_VERSION, SpanUs,
-    ThresholdResult, Validity, Version, Versions, git_revision, plan_hash, utc_time,
+    ThresholdResult, Validity, Version, Versions, plan_hash, utc_time,
 };
 use payrig_scenarios::{Generator, Step};
 use tokio::runtime::Runtime;
@@ -224,11 +224,10 @@ fn failures(observed: &Observed) -> BTreeMap<String, BTreeMap<String, u64>> {
 }
 
 fn harness_version() -> Version {
-    let program = std::env::current_exe().ok();
     Version {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        git_revision: program.as_deref().and_then(std::path::Path::parent).and_then(git_revision),
+        git_revision: option_env!("PAYRIG_GIT_REVISION").map(str::to_owned),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use payrig_results::{Version, git_revision};
+use payrig_results::Version;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -40,7 +40,8 @@ pub struct Server {
     pub child: Option<ChildServer>,
     /// How it is told of in the results.
     pub description: String,
-    program_dir: Option<std::path::PathBuf>,
+    /// What the program calls itself, where it is known to answer `--version`.
+    program_version: Option<Version>,
 }
 
 impl Server {
@@ -52,7 +53,7 @@ impl Server {
         match target {
             Target::Running(url) => {
                 reach(url)?;
-                Ok(Self { base: url.clone(), child: None, description: url.to_string(), program_dir: None })
+                Ok(Self { base: url.clone(), child: None, description: url.to_string(), program_version: None })
             }
             Target::Child { command, wait } => Self::start(command, *wait, results, interrupt),
         }
@@ -72,12 +73,15 @@ impl Server {
             description: format!("{base} started by this run: {}", command.display()),
             base,
             child: Some(child),
-            program_dir: Path::new(&command.program()).parent().map(Path::to_owned),
+            program_version: command.version(),
         })
     }
 
-    /// What the server calls itself in its `OpenAPI` document; none where it has none.
+    /// What the server calls itself: the program, or else its `OpenAPI` document; none where neither tells.
     pub async fn version(&self) -> Option<Version> {
+        if let Some(version) = &self.program_version {
+            return Some(version.clone());
+        }
         #[derive(Deserialize)]
         struct Document {
             info: Info,
@@ -90,8 +94,7 @@ impl Server {
         let client = reqwest::Client::builder().no_proxy().timeout(VERSION_PATIENCE).build().ok()?;
         let reply = client.get(self.base.join("/openapi.json").ok()?).send().await.ok()?;
         let document: Document = serde_json::from_slice(&reply.bytes().await.ok()?).ok()?;
-        let git_revision = self.program_dir.as_deref().and_then(git_revision);
-        Some(Version { name: document.info.title, version: document.info.version, git_revision })
+        Some(Version { name: document.info.title, version: document.info.version, git_revision: None })
     }
 
     /// Stops the server, or sees that one that was there is there still.

@@ -161,7 +161,7 @@ fn the_same_seed_gives_each_user_the_same_journeys() {
     let stub = Stub::start(Behaviour::default());
     let first_journeys = |seed: &str| {
         let rig = Rig::new();
-        rig.run(&["-H", &stub.url(), "--seed", seed]).expect(0);
+        rig.run(&["-H", &stub.url(), "--seed", seed, "-t", "2s"]).expect(0);
         let mut journeys: Vec<_> = read_journeys::<JourneyRecord>(&rig.results().join(JOURNEYS_FILE))
             .unwrap()
             .map(Result::unwrap)

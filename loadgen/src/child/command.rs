@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use payrig_results::Version;
 use rustix::process::Signal;
 
 use super::ChildError;
@@ -44,6 +45,21 @@ impl ServerCommand {
     #[must_use]
     pub fn program(&self) -> String {
         self.words[0].to_string_lossy().into_owned()
+    }
+
+    /// What the reference server answers to `--version`: `NAME VERSION [(COMMIT)]`. Programs that someone named are not
+    /// asked: they may not know the flag, and do something else.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        if !self.is_default {
+            return None;
+        }
+        let output = Command::new(&self.words[0]).arg("--version").stdin(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let mut words = text.split_whitespace();
+        let (name, version) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let git_revision = words.next().map(|commit| commit.trim_matches(['(', ')']).to_owned());
+        Some(Version { name, version, git_revision })
     }
 
     /// The whole command line, for people and for `run.json`.
