@@ -106,12 +106,17 @@ fn sync_dir(dir: &Path) -> Result<(), CommitError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(CommitError::io(dir))
 }
 
+/// A folder without a database must be empty, but for what we or a file system put there.
 fn refuse_foreign(dir: &Path) -> Result<(), CommitError> {
+    let mut foreign = None;
     for entry in fs::read_dir(dir).map_err(CommitError::io(dir))? {
         let name = entry.map_err(CommitError::io(dir))?.file_name();
-        if ![LOCK, DATABASE, UNFINISHED].iter().any(|ours| name == *ours) {
-            return Err(CommitError::Foreign { dir: dir.into(), found: name.to_string_lossy().into_owned() });
+        if name == DATABASE {
+            return Ok(());
+        }
+        if ![LOCK, UNFINISHED, "lost+found"].iter().any(|known| name == *known) {
+            foreign = Some(name.to_string_lossy().into_owned());
         }
     }
-    Ok(())
+    foreign.map_or(Ok(()), |found| Err(CommitError::Foreign { dir: dir.into(), found }))
 }

@@ -50,7 +50,7 @@ fn open(dir: &Path) -> GroupCommit {
 
 fn content(id: u64) -> Vec<u8> {
     let mut random = Random(id);
-    let length = 8 + if random.below(50) == 0 && id % 2 == 1 { random.below(60_000) } else { random.below(600) };
+    let length = 8 + if random.below(10) == 0 { random.below(60_000) } else { random.below(600) };
     let words = (0..length / 8).flat_map(|_| random.next().to_be_bytes());
     id.to_be_bytes().into_iter().chain(words).collect()
 }

@@ -178,31 +178,38 @@ impl Content {
         image
     }
 
-    /// What was synced and a choice of what was written after: a part in order, then pieces in no order.
+    /// What was synced and a choice of what was written after: a part in order, then pieces in no order, or all but one.
     pub(crate) fn torn(self, random: &mut Random) -> Image {
         let mut image = self.synced;
-        let count = self.after.len();
-        let whole = match random.below(4) {
-            0 => 0,
-            1 => count,
-            _ => usize::try_from(random.below(count as u64 + 1)).unwrap_or(0),
+        let count = self.after.len() as u64;
+        let whole = match random.below(5) {
+            0 | 1 => 0,
+            2 => count,
+            _ => random.below(count + 1),
         };
+        let whole = usize::try_from(whole).unwrap_or(usize::MAX);
         self.after.iter().take(whole).for_each(|change| change.apply(&mut image));
-        let (piece, keep_of_4) = ([512, 4096][usize::from(random.below(2) == 0)], random.below(5));
-        // A disk writes sectors, not calls: what belongs to one sector is kept or lost as one.
-        let mut fates = HashMap::new();
+        // A disk writes sectors or pages, not calls: what belongs to one is kept or lost as one.
+        let size = [512, 4096][usize::from(random.below(2) == 0)];
+        let (mut pieces, mut fates) = (Vec::new(), BTreeMap::new());
         for change in self.after.iter().skip(whole) {
             let &Change::Write(mut at, ref data) = change else { continue };
             let mut data = &data[..];
             while !data.is_empty() {
-                let room = usize::try_from(piece - at % piece).unwrap_or(usize::MAX);
+                let room = usize::try_from(size - at % size).unwrap_or(usize::MAX);
                 let (part, rest) = data.split_at(data.len().min(room));
-                if *fates.entry(at / piece).or_insert_with(|| random.below(4) < keep_of_4) {
-                    image.put(at, part);
-                }
+                pieces.push((at, part));
+                fates.insert(at / size, true);
                 (at, data) = (at + part.len() as u64, rest);
             }
         }
+        let (one, keep_of_4) = (random.below(fates.len().max(1) as u64), random.below(5));
+        let all_but_one = random.below(2) == 0;
+        for (number, kept) in (0..).zip(fates.values_mut()) {
+            *kept = if all_but_one { number != one } else { random.below(4) < keep_of_4 };
+        }
+        pieces.retain(|(at, _)| fates[&(at / size)]);
+        pieces.into_iter().for_each(|(at, part)| image.put(at, part));
         image
     }
 }
