@@ -5,11 +5,14 @@ use std::time::Duration;
 use crate::observe::Observed;
 use crate::recorder::{Cells, Span};
 use crate::tally::JourneySpan;
-use crate::units::human_count;
+use crate::units::{human_count, human_us};
 use crate::watch::CpuUse;
 
 /// Above this share of its cores the harness itself may have been the limit.
 const BUSY_LIMIT: f64 = 0.9;
+
+/// Two ticks of this engine's timers: so late a request may be without anybody's fault.
+const SEND_LAG_LIMIT_US: u64 = 2_000;
 
 /// The notes of a run, each one sentence.
 #[must_use]
@@ -20,6 +23,7 @@ pub fn notes(observed: &Observed, engine_threads: usize) -> Vec<String> {
     }
     notes.extend(server_cost(observed));
     notes.extend(harness_cost(&observed.cells, observed.cpu, observed.cpu_span, engine_threads));
+    notes.extend(send_lag(&observed.cells));
     if observed.closing > Duration::ZERO {
         notes.push(format!(
             "journeys under way at the end of the steady phase went on for {:.1} s; their requests of that time are in no figure",
@@ -71,6 +75,18 @@ fn harness_cost(cells: &Cells, cpu: CpuUse, span: Duration, engine_threads: usiz
         format!("its {engine_threads} engine threads")
     };
     Some(format!("harness CPU: {each_us:.1} us a request; {threads} busy {:.0} %{warning}", busy * 100.0))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn send_lag(cells: &Cells) -> Option<String> {
+    let p99_us = cells.all_steps(Span::SendLag).value_at_quantile(0.99);
+    (p99_us > SEND_LAG_LIMIT_US).then(|| {
+        format!(
+            "send lag: 1 % of requests were sent over {} late, so the harness or this machine was short of CPU, and response \
+             times hold that too; service times hold less of it",
+            human_us(p99_us as f64)
+        )
+    })
 }
 
 fn requests(cells: &Cells) -> u64 {
