@@ -15,7 +15,7 @@ use crate::{
     channel::{Channel, simulated::SimulatedChannel},
     clock::Clock,
     config::{Config, StoreKind},
-    http::{App, Connections, Endpoint, Face, Handed, Listening, serve},
+    http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
     metrics::Metrics,
     notice,
     parts::{Parts, SyncMode},
@@ -135,6 +135,7 @@ impl Server {
             unsynced: Arc::clone(&background.unsynced),
             backlog: config.backlog.div_ceil(config.threads),
             workers: config.workers.div_ceil(config.threads),
+            deadlines: config.deadlines,
             handed,
             stopping: stopping.clone(),
             barrier: Arc::clone(&barrier),
@@ -152,7 +153,8 @@ impl Server {
         let stopped = runtime.block_on(async {
             let mut once = run_background(&parts, background, &own);
             if let Some(admin) = admin {
-                once.spawn(serve_admin(admin, own.service_without_publisher(), stopping.clone()));
+                let service = own.service_without_publisher();
+                once.spawn(serve_admin(admin, service, own.deadlines, stopping.clone()));
             }
             let own = tokio::spawn(own.run());
             let connections = config.connections;
@@ -201,6 +203,7 @@ struct Node {
     unsynced: Arc<Unsynced>,
     backlog: usize,
     workers: usize,
+    deadlines: Deadlines,
     handed: mpsc::Receiver<Handed>,
     stopping: watch::Receiver<bool>,
     barrier: Arc<Barrier>,
@@ -216,9 +219,9 @@ impl Node {
         let publisher = tokio::spawn(publisher.run());
         let attempts = tokio::spawn(run_pool(runner, self.parts.queue.clone(), self.workers));
         let batches = batches.map(|batches| tokio::spawn(batches.run()));
-        let connections = Connections::new(Arc::clone(&self.parts.metrics));
+        let endpoint = Endpoint::new(service, Face::Public, self.deadlines);
         // The service goes with the last connection, and the backlog with it.
-        serve(Endpoint { app: App::new(service, Face::Public), connections }, self.handed, self.stopping).await;
+        serve(endpoint, self.handed, self.stopping).await;
         let _ = publisher.await;
         // Every runtime's acceptances are in the queue; now it may close.
         self.barrier.wait().await;
@@ -278,11 +281,10 @@ async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications)
     }
 }
 
-async fn serve_admin(listening: Listening, service: PayService, stopping: watch::Receiver<bool>) {
+async fn serve_admin(listening: Listening, service: PayService, deadlines: Deadlines, stopping: watch::Receiver<bool>) {
     const AT_MOST: usize = 64;
     let (way, handed) = Listening::way();
-    let connections = Connections::new(Arc::clone(&service.parts().metrics));
-    let endpoint = Endpoint { app: App::new(service, Face::Admin), connections };
+    let endpoint = Endpoint::new(service, Face::Admin, deadlines);
     let dealing = tokio::spawn(listening.deal(vec![way], AT_MOST, stopping.clone()));
     serve(endpoint, handed, stopping).await;
     dealing.abort();

@@ -1,8 +1,10 @@
 //! Closing a payment (cancelled, expired, or won and then lost): never the end before the channel has said so.
 
+use std::sync::Arc;
+
 use crate::{
     channel::{CloseAnswer, PaidNotice, PaymentChannel as _},
-    model::{Closing, Document, End, PaymentEnd, RoundId},
+    model::{Closing, Document, End, OpenTask, PaymentEnd, RoundId},
     notice,
     parts::Parts,
     store::StoreError,
@@ -27,6 +29,25 @@ pub async fn close(parts: &Parts, payment_no: RoundId, reason: &str) -> Result<C
     let closing = Closing { payment_no, reason: reason.to_owned(), at_us: parts.clock.now_us() };
     parts.store.insert_one(Document::Closing(closing)).await?;
     go_on(parts, payment_no, reason).await
+}
+
+/// Closes the payment of a success that lost to a cancellation, if there is one: nobody was ever shown it.
+///
+/// The cancellation lets the open task go, before or after this, so it is put back around the call of the channel: where
+/// that gives no answer the sweeper has to see the closing.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn close_lost(parts: &Parts, open: &Arc<OpenTask>) -> Result<(), StoreError> {
+    let payment_no = open.round_id();
+    if parts.store.payment(payment_no).await?.is_none() {
+        return Ok(());
+    }
+    parts.store.insert_one(Document::OpenTask(Arc::clone(open))).await?;
+    if close(parts, payment_no, "the round was cancelled while its attempt was under way").await? == Closed::GoingOn {
+        parts.store.insert_one(Document::OpenTask(Arc::clone(open))).await?;
+    }
+    Ok(())
 }
 
 /// Goes on with a closing that is written down.

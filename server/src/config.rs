@@ -6,7 +6,10 @@ use clap::Parser;
 use payrig_channel::Profile;
 use serde::Deserialize;
 
-use crate::parts::{AcceptMode, Settings, SyncMode};
+use crate::{
+    http::Deadlines,
+    parts::{AcceptMode, Settings, SyncMode},
+};
 
 /// The reference server of payrig's payment flow.
 ///
@@ -67,6 +70,18 @@ pub struct RawConfig {
     /// How long a stop may take to drain [default: 30s]
     #[arg(long, value_name = "DURATION", env = "PAYRIG_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<String>,
+    /// How long a request's headers may take to arrive, and a new connection to send its first [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_HEADER_TIMEOUT", help_heading = "Advanced")]
+    pub header_timeout: Option<String>,
+    /// How long a request's body may take to arrive [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_BODY_TIMEOUT", help_heading = "Advanced")]
+    pub body_timeout: Option<String>,
+    /// How long a client may take to read an answer [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_ANSWER_TIMEOUT", help_heading = "Advanced")]
+    pub answer_timeout: Option<String>,
+    /// How long a connection may rest between two requests [default: 75s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_IDLE_TIMEOUT", help_heading = "Advanced")]
+    pub idle_timeout: Option<String>,
     /// Listen beyond loopback without merchants' keys
     #[arg(long)]
     pub allow_anonymous: bool,
@@ -119,6 +134,8 @@ pub struct Config {
     pub threads: usize,
     /// Open connections at once.
     pub connections: usize,
+    /// How long a client may take.
+    pub deadlines: Deadlines,
     /// How long a stop may take.
     pub drain_timeout: Duration,
     /// Whether to print the address.
@@ -207,6 +224,10 @@ impl RawConfig {
             threads: self.threads.or(file.threads),
             connections: self.connections.or(file.connections),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            header_timeout: self.header_timeout.or(file.header_timeout),
+            body_timeout: self.body_timeout.or(file.body_timeout),
+            answer_timeout: self.answer_timeout.or(file.answer_timeout),
+            idle_timeout: self.idle_timeout.or(file.idle_timeout),
             allow_anonymous: self.allow_anonymous || file.allow_anonymous,
             admin_listen: self.admin_listen.or(file.admin_listen),
             print_address: self.print_address,
@@ -228,6 +249,7 @@ impl RawConfig {
             settings: Settings {
                 accept: self.accept.unwrap_or_default(),
                 sync: self.sync.unwrap_or_default(),
+                accept_only: self.workers == Some(0),
                 pay_window: self.checked_pay_window()?,
                 ..Settings::default()
             },
@@ -237,6 +259,7 @@ impl RawConfig {
             workers: self.workers.unwrap_or(4_096),
             threads: positive("threads", self.threads, cores)?,
             connections: positive("connections", self.connections, 10_000)?,
+            deadlines: self.checked_deadlines()?,
             drain_timeout: duration("drain-timeout", self.drain_timeout.as_deref(), Duration::from_secs(30))?,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("payrig-data")),
             print_address: self.print_address,
@@ -288,6 +311,20 @@ impl RawConfig {
             }
             _ => Err(bad("channel", text, "this version has: simulated, simulated:PROFILE")),
         }
+    }
+
+    fn checked_deadlines(&self) -> Result<Deadlines, ConfigError> {
+        let some_time = |name, value: &Option<String>, default| match duration(name, value.as_deref(), default)? {
+            Duration::ZERO => Err(bad(name, "0s", "expected more than nothing")),
+            deadline => Ok(deadline),
+        };
+        let default = Deadlines::default();
+        Ok(Deadlines {
+            head: some_time("header-timeout", &self.header_timeout, default.head)?,
+            body: some_time("body-timeout", &self.body_timeout, default.body)?,
+            answer: some_time("answer-timeout", &self.answer_timeout, default.answer)?,
+            idle: some_time("idle-timeout", &self.idle_timeout, default.idle)?,
+        })
     }
 
     fn checked_pay_window(&self) -> Result<Duration, ConfigError> {

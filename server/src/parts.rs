@@ -33,6 +33,8 @@ pub struct Settings {
     pub accept: AcceptMode,
     /// When a result is stored.
     pub sync: SyncMode,
+    /// Whether nobody works here: accepted tasks are stored and not sent to the queue.
+    pub accept_only: bool,
     /// How long a payer may take, and a round may go without an outcome.
     pub pay_window: Duration,
     /// How long an idempotency key is remembered.
@@ -44,6 +46,7 @@ impl Default for Settings {
         Self {
             accept: AcceptMode::Durable,
             sync: SyncMode::OnComplete,
+            accept_only: false,
             pay_window: Duration::from_mins(15),
             key_lifetime: Duration::from_hours(24),
         }

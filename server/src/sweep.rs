@@ -60,13 +60,13 @@ pub async fn run(parts: Arc<Parts>) {
             // Where sweeping cannot keep up, the next age looks at what this one leaves out.
             let next_age = AGES.get(number + 1).copied().unwrap_or(parts.settings.pay_window);
             let from_us = cursors[number].max(now_us.saturating_sub(micros(next_age)));
-            visit_all(&parts, Some(from_us), Some(until_us)).await;
+            visit_all(&parts, Some(from_us), Some(until_us), 0).await;
             cursors[number] = until_us;
         }
         notices(&parts, now_us.saturating_sub(micros(AGES[0]))).await;
         if now_us.saturating_sub(full_at_us) >= micros(FULL) {
             full_at_us = now_us;
-            visit_all(&parts, None, Some(now_us.saturating_sub(micros(parts.settings.pay_window)))).await;
+            visit_all(&parts, None, Some(now_us.saturating_sub(micros(parts.settings.pay_window))), 0).await;
         }
         if now_us.saturating_sub(keys_at_us) >= micros(KEYS) {
             keys_at_us = now_us;
@@ -79,15 +79,18 @@ pub async fn run(parts: Arc<Parts>) {
 
 /// Looks at everything that was open before this instant.
 pub async fn recover(parts: &Arc<Parts>, before_us: u64) {
-    let seen = visit_all(parts, None, Some(before_us)).await;
+    // What was sent by an earlier start is gone with it, however busy the queue is with what has come since.
+    let lost_before_us = if parts.queue.dies_with_the_process() { before_us } else { 0 };
+    let seen = visit_all(parts, None, Some(before_us), lost_before_us).await;
     notices(parts, before_us).await;
     if seen > 0 {
         tracing::info!(open_tasks = seen, "open work of an earlier start was taken up");
     }
 }
 
-/// Visits open tasks made between these instants; returns how many.
-async fn visit_all(parts: &Arc<Parts>, from_us: Option<u64>, before_us: Option<u64>) -> usize {
+/// Visits open tasks made between these instants; returns how many. The messages of rounds that were accepted before
+/// `lost_before_us` are surely lost.
+async fn visit_all(parts: &Arc<Parts>, from_us: Option<u64>, before_us: Option<u64>, lost_before_us: u64) -> usize {
     let mut after = from_us.map(|us| TaskId::floor(us).to_string());
     let before = before_us.map(|us| TaskId::floor(us).to_string());
     let mut seen = 0;
@@ -104,15 +107,15 @@ async fn visit_all(parts: &Arc<Parts>, from_us: Option<u64>, before_us: Option<u
         after = Some(last.id());
         seen += page.len();
         let (visits, breath) = (stream::iter(page), tokio::time::sleep(PAGE_TAKES));
-        visits.for_each_concurrent(UNDER_WAY, |document| visit_document(parts, document)).await;
+        visits.for_each_concurrent(UNDER_WAY, |document| visit_document(parts, document, lost_before_us)).await;
         breath.await;
     }
 }
 
-async fn visit_document(parts: &Arc<Parts>, document: Document) {
+async fn visit_document(parts: &Arc<Parts>, document: Document, lost_before_us: u64) {
     let Document::OpenTask(open) = document else { return };
     parts.metrics.swept.inc();
-    if let Err(error) = visit(parts, &open).await {
+    if let Err(error) = look_at(parts, &open, lost_before_us).await {
         tracing::warn!(round = open.round_id().document_id(), %error, "the sweeper got no further with a task");
     }
 }
@@ -122,21 +125,32 @@ async fn visit_document(parts: &Arc<Parts>, document: Document) {
 /// # Errors
 /// Where the store does not answer; a later visit goes on.
 pub async fn visit(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), StoreError> {
+    look_at(parts, open, 0).await
+}
+
+async fn look_at(parts: &Arc<Parts>, open: &Arc<OpenTask>, lost_before_us: u64) -> Result<(), StoreError> {
     let round = open.round_id();
     if let Some(notice) = parts.store.notice(round).await? {
         return notice::work_off(parts, &notice).await;
     }
     match parts.store.outcome(round).await? {
-        None => visit_unsettled(parts, open).await,
+        None => visit_unsettled(parts, open, open.accepted_at_us < lost_before_us).await,
         Some(outcome) => match outcome.state {
             OutcomeState::Succeeded => visit_payment(parts, &outcome).await,
-            OutcomeState::Cancelled if parts.store.payment(round).await?.is_some() => close_lost(parts, &outcome).await,
+            OutcomeState::Cancelled if parts.store.payment(round).await?.is_some() => {
+                closing::close_lost(parts, open).await
+            }
+            OutcomeState::Cancelled => {
+                notice::let_go(parts, round).await?;
+                // Its attempt may have ended between the look and the letting go.
+                closing::close_lost(parts, open).await
+            }
             _ => notice::let_go(parts, round).await,
         },
     }
 }
 
-async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), StoreError> {
+async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>, is_lost: bool) -> Result<(), StoreError> {
     if !accept::has_own_slot(parts, open).await? {
         // Finishing it sends it to the queue, or finds that it lost.
         let _ = accept::finish(parts, open).await?;
@@ -153,7 +167,7 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(),
     }
     let stats = parts.queue.stats();
     let idle = stats.waiting == 0 && stats.unacknowledged == 0;
-    if idle || open.accepted_at_us + micros(BEHIND) < stats.delivering_since_us {
+    if is_lost || idle || open.accepted_at_us + micros(BEHIND) < stats.delivering_since_us {
         parts.metrics.swept_requeued.inc();
         let message = Message::first(Arc::clone(open), now_us);
         if let Err(error) = parts.queue.offer(vec![message]).await {
@@ -197,12 +211,6 @@ async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), Stor
             Ok(())
         }
     }
-}
-
-/// A payment whose success lost to a cancellation, while nobody was left to close it.
-async fn close_lost(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), StoreError> {
-    closing::close(parts, outcome.round_id(), "the round was cancelled").await?;
-    Ok(())
 }
 
 /// Works off notices that have waited since before this instant.

@@ -1,5 +1,7 @@
 //! The simulated channel's cashier, where a payer pays with the signed parameters.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use hyper::body::Incoming;
 use payrig_api::{Problem, ProblemType};
@@ -9,8 +11,8 @@ use super::{reply, route::Answer};
 use crate::{channel::Channel, parts::Parts};
 
 /// `POST /simulated/cashier`.
-pub(super) async fn pay(parts: &Parts, body: Incoming) -> Answer {
-    let body = match reply::body(body).await {
+pub(super) async fn pay(parts: &Parts, body: Incoming, within: Duration) -> Answer {
+    let body = match reply::body(body, within).await {
         Ok(body) => body,
         Err(problem) => return reply::problem(&problem),
     };

@@ -2,53 +2,84 @@
 //!
 //! hyper's own header timeout starts with the wait for a request, so that it cannot tell a kept-alive connection that
 //! rests from one that sends its headers too slowly, and it arms a timer for every request. Here a connection notes its
-//! phase in two plain stores, and one look at all of them, four times a second, closes what is late.
+//! phase in plain stores, and one look at all of them, four times a second, closes what is late. The stream itself
+//! (`watched.rs`) tells when bytes come and when an answer has gone out.
 
 use std::{
     collections::HashMap,
-    io,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
     task::AbortHandle,
     time::{Instant, MissedTickBehavior},
 };
 
+use super::watched::Watched;
 use crate::metrics::{Metrics, Named};
 
-/// From the first byte of a request (or from the connection's start) to the end of its headers.
-const HEAD: Duration = Duration::from_secs(10);
-/// Without a request.
-const IDLE: Duration = Duration::from_secs(75);
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(250);
 /// Between two looks while stopping.
 const STOPPING_TICK: Duration = Duration::from_millis(10);
+/// How long connections at rest may still send a request while stopping, to be told in the answer that it was the last.
+const LAST_CALL: Duration = Duration::from_millis(250);
+/// How long a client that was told goodbye may take to hear it.
+const GOODBYE: Duration = Duration::from_secs(2);
 
+/// How long a client may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Deadlines {
+    /// From the first byte of a request (or from the connection's start) to the end of its headers.
+    pub head: Duration,
+    /// From there to the end of its body; kept by whoever reads the body.
+    pub body: Duration,
+    /// To take an answer.
+    pub answer: Duration,
+    /// Without a request.
+    pub idle: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// A request's headers are awaited, some bytes of them are there (or none yet, on a new connection).
 const IN_HEAD: u8 = 0;
+/// A request is being answered.
 const BUSY: u8 = 1;
-const AT_REST: u8 = 2;
+/// The answer is on its way out.
+const ANSWERED: u8 = 2;
+/// The answer is out, and there is no byte of another request.
+const AT_REST: u8 = 3;
+/// Our side is closed; the client may hear what was said last.
+const LEAVING: u8 = 4;
 
 /// Where a connection stands, and since when.
-pub struct Phase {
+pub(super) struct Phase {
     phase: AtomicU8,
+    /// The connection ends with the next answer.
+    last_call: AtomicBool,
     since_us: AtomicU64,
     epoch: Instant,
 }
 
 impl Phase {
     fn new(epoch: Instant) -> Self {
-        let phase = Self { phase: AtomicU8::new(IN_HEAD), since_us: AtomicU64::new(0), epoch };
+        let phase = AtomicU8::new(IN_HEAD);
+        let phase = Self { phase, last_call: AtomicBool::new(false), since_us: AtomicU64::new(0), epoch };
         phase.enter(IN_HEAD);
         phase
     }
@@ -63,79 +94,62 @@ impl Phase {
     }
 
     /// The headers are there: from now on the handler keeps its own deadlines.
-    pub fn busy(&self) {
+    pub(super) fn busy(&self) {
         self.phase.store(BUSY, Relaxed);
     }
 
-    /// The answer is given; the next request is waited for.
-    pub fn at_rest(&self) {
-        self.enter(AT_REST);
+    /// The answer is made.
+    pub(super) fn answered(&self) {
+        self.enter(ANSWERED);
     }
 
-    fn bytes_arrived(&self) {
+    /// Whether this answer is to be the connection's last.
+    #[must_use]
+    pub(super) fn is_last_call(&self) -> bool {
+        self.last_call.load(Relaxed)
+    }
+
+    /// Everything that was written is out. Rest counts from the answer, which spares another look at the clock.
+    pub(super) fn written(&self) {
+        if self.phase.load(Relaxed) == ANSWERED {
+            self.phase.store(AT_REST, Relaxed);
+        }
+    }
+
+    pub(super) fn bytes_arrived(&self) {
         if self.phase.load(Relaxed) == AT_REST {
             self.enter(IN_HEAD);
         }
     }
 
+    pub(super) fn leaving(&self) {
+        self.enter(LEAVING);
+    }
+
     /// The deadline that it has missed.
-    fn late(&self, now: Instant) -> Option<&'static str> {
+    fn late(&self, now: Instant, deadlines: &Deadlines) -> Option<&'static str> {
         let waited = Duration::from_micros(self.elapsed_us(now).saturating_sub(self.since_us.load(Relaxed)));
         match self.phase.load(Relaxed) {
-            IN_HEAD if waited > HEAD => Some("headers"),
-            AT_REST if waited > IDLE => Some("idle"),
+            IN_HEAD if waited > deadlines.head => Some("headers"),
+            ANSWERED if waited > deadlines.answer => Some("answer"),
+            AT_REST if waited > deadlines.idle => Some("idle"),
+            LEAVING if waited > GOODBYE => Some("goodbye"),
             _ => None,
         }
     }
-}
 
-/// A connection's stream, which tells its phase when bytes arrive.
-pub struct Watched {
-    stream: TokioIo<TcpStream>,
-    phase: Arc<Phase>,
-}
-
-impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if read.is_ready() {
-            self.phase.bytes_arrived();
-        }
-        read
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    /// Whether nobody waits for an answer here.
+    fn is_free(&self) -> bool {
+        !matches!(self.phase.load(Relaxed), BUSY | ANSWERED)
     }
 }
 
 /// The open connections of one runtime.
 #[derive(Clone)]
-pub struct Connections {
+pub(super) struct Connections {
     open: Arc<Mutex<Open>>,
     metrics: Arc<Metrics>,
+    deadlines: Deadlines,
     epoch: Instant,
 }
 
@@ -148,19 +162,19 @@ struct Open {
 impl Connections {
     /// None yet.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { open: Arc::default(), metrics, epoch: Instant::now() }
+    pub(super) fn new(metrics: Arc<Metrics>, deadlines: Deadlines) -> Self {
+        Self { open: Arc::default(), metrics, deadlines, epoch: Instant::now() }
     }
 
     /// The stream of a new connection and its phase.
     #[must_use]
-    pub fn watch(&self, stream: TcpStream) -> (Watched, Arc<Phase>) {
+    pub(super) fn watch(&self, stream: TcpStream) -> (Watched, Arc<Phase>) {
         let phase = Arc::new(Phase::new(self.epoch));
-        (Watched { stream: TokioIo::new(stream), phase: Arc::clone(&phase) }, phase)
+        (Watched::new(stream, Arc::clone(&phase)), phase)
     }
 
     /// Runs a connection until it ends or misses a deadline.
-    pub fn spawn(&self, phase: Arc<Phase>, connection: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, phase: Arc<Phase>, connection: impl Future<Output = ()> + Send + 'static) {
         let mut open = self.lock();
         let id = open.next;
         open.next += 1;
@@ -176,24 +190,24 @@ impl Connections {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.lock().connections.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Closes connections that miss their deadlines, for as long as it is polled.
-    pub async fn keep_deadlines(&self) {
+    pub(super) async fn keep_deadlines(&self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = tick.tick().await;
             for (abort, phase) in self.lock().connections.values() {
-                if let Some(deadline) = phase.late(now) {
+                if let Some(deadline) = phase.late(now, &self.deadlines) {
                     self.metrics.connection_timeouts.get_or_create(&Named { name: deadline }).inc();
                     abort.abort();
                 }
@@ -201,11 +215,16 @@ impl Connections {
         }
     }
 
-    /// Closes connections at rest until none is left.
-    pub async fn drain(&self) {
+    /// Closes every connection as soon as it is free: at once after its next answer, which says so, or after a while
+    /// at rest, so that a request that is on its way is not cut off.
+    pub(super) async fn drain(&self) {
+        for (_, phase) in self.lock().connections.values() {
+            phase.last_call.store(true, Relaxed);
+        }
+        let last_call = Instant::now() + LAST_CALL;
         while !self.is_empty() {
-            for (abort, phase) in self.lock().connections.values() {
-                if phase.phase.load(Relaxed) != BUSY {
+            if Instant::now() >= last_call {
+                for (abort, _) in self.lock().connections.values().filter(|(_, phase)| phase.is_free()) {
                     abort.abort();
                 }
             }

@@ -2,23 +2,27 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use http::{HeaderValue, header::CONNECTION};
 use hyper::{server::conn::http1, service::service_fn};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
 };
 
-use super::{Connections, Handed, route::App};
+use super::{
+    Handed,
+    connections::{Connections, Deadlines},
+    route::{App, Face},
+};
+use crate::service::PayService;
 
 /// The largest head of a request, in bytes (hyper's own limit on the number of headers is 100).
 const HEAD_MAX: usize = 16 * 1024;
 
 /// What a runtime serves connections with.
 pub struct Endpoint {
-    /// The calls.
-    pub app: Arc<App>,
-    /// Its open connections.
-    pub connections: Connections,
+    app: Arc<App>,
+    connections: Connections,
 }
 
 /// Serves what is handed in until told to stop and every answer under way is given.
@@ -40,6 +44,13 @@ pub async fn serve(endpoint: Endpoint, mut handed: mpsc::Receiver<Handed>, mut s
 }
 
 impl Endpoint {
+    /// One of the two faces of a service, without a connection yet.
+    #[must_use]
+    pub fn new(service: PayService, face: Face, deadlines: Deadlines) -> Self {
+        let connections = Connections::new(Arc::clone(&service.parts().metrics), deadlines);
+        Self { app: App::new(service, face, deadlines.body), connections }
+    }
+
     fn open(&self, handed: Handed) {
         let stream = match TcpStream::from_std(handed.stream) {
             Ok(stream) => stream,
@@ -51,12 +62,17 @@ impl Endpoint {
             let (app, phase) = (Arc::clone(&app), Arc::clone(&of_request));
             async move {
                 phase.busy();
-                let answer = app.handle(request).await;
-                phase.at_rest();
+                let mut answer = app.handle(request).await;
+                if phase.is_last_call() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                phase.answered();
                 Ok::<_, Infallible>(answer)
             }
         });
-        let connection = http1::Builder::new().max_buf_size(HEAD_MAX).serve_connection(io, service);
+        // A client that has said all it has to say may close its side and still gets its answer; and a request whose
+        // client goes away is answered to the end, so that nothing stops half-way.
+        let connection = http1::Builder::new().max_buf_size(HEAD_MAX).half_close(true).serve_connection(io, service);
         let place = handed.place;
         self.connections.spawn(phase, async move {
             if let Err(error) = connection.await {

@@ -9,8 +9,9 @@ mod plain;
 mod reply;
 mod route;
 mod tasks;
+mod watched;
 
 pub use accept::{Handed, Listening};
-pub use connections::Connections;
+pub use connections::Deadlines;
 pub use listen::{Endpoint, serve};
-pub use route::{App, Face};
+pub use route::Face;

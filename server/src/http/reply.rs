@@ -20,8 +20,6 @@ use crate::{
 
 /// The largest body of a request, in bytes.
 const BODY_MAX: usize = 64 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A poller comes back after this many seconds.
@@ -60,9 +58,8 @@ pub(super) fn problem(problem: &Problem) -> Answer {
 /// The resource knows another method.
 pub(super) fn method_not_allowed(allowed: &Method) -> Answer {
     let mut answer = problem(&Problem::new(ProblemType::MethodNotAllowed).detail(format!("use {allowed}")));
-    if let Ok(allowed) = HeaderValue::from_str(allowed.as_str()) {
-        answer.headers_mut().insert(ALLOW, allowed);
-    }
+    let allowed = if allowed == Method::GET { "GET, HEAD" } else { "POST" };
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
@@ -73,18 +70,18 @@ pub(super) fn internal(error: &dyn std::error::Error) -> Answer {
 }
 
 /// Reads a request's body within its limits.
-pub(super) async fn body(body: Incoming) -> Result<Bytes, Problem> {
+pub(super) async fn body(body: Incoming, within: Duration) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(ProblemType::BodyTooLarge).field("body", format!("at most {BODY_MAX} bytes"));
     if body.size_hint().lower() > BODY_MAX as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await {
+    match tokio::time::timeout(within, Limited::new(body, BODY_MAX).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(ProblemType::MalformedBody).detail("the body broke off")),
         Err(_) => {
-            let seconds = BODY_TIMEOUT.as_secs();
-            Err(Problem::new(ProblemType::BodyTimeout).detail(format!("a body has {seconds} s to arrive")))
+            let within = humantime::format_duration(within);
+            Err(Problem::new(ProblemType::BodyTimeout).detail(format!("a body has {within} to arrive")))
         }
     }
 }

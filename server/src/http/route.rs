@@ -1,12 +1,15 @@
 //! From method and path to the call that answers.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use payrig_api::{Problem, ProblemType};
+use payrig_api::{Problem, ProblemType, calls::CALLS};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
 use super::{admin, cashier, plain, reply, tasks};
@@ -28,11 +31,11 @@ pub enum Face {
 }
 
 /// The calls of one runtime.
-pub struct App {
-    /// The flow.
-    pub service: PayService,
+pub(super) struct App {
+    service: PayService,
     face: Face,
     meters: Vec<Meter>,
+    body_deadline: Duration,
 }
 
 /// A route's metrics, looked up once.
@@ -60,11 +63,8 @@ enum Route<'a> {
     Unknown,
 }
 
-/// The names of routes in metrics, in the order of [`Route::number`].
-const NAMES: [&str; 14] = [
-    "submit", "query", "retry", "cancel", "payment", "cashier", "healthz", "readyz", "metrics", "openapi", "books",
-    "book", "ledger", "unknown",
-];
+/// The routes beside the contract's, in the order of [`Route::number`].
+const OTHERS: [&str; 4] = ["books", "book", "ledger", "unknown"];
 
 impl<'a> Route<'a> {
     fn of(face: Face, path: &'a str) -> Self {
@@ -98,6 +98,7 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Its place in [`CALLS`], and after those in [`OTHERS`].
     const fn number(self) -> usize {
         match self {
             Self::Submit => 0,
@@ -127,12 +128,13 @@ impl<'a> Route<'a> {
 }
 
 impl App {
-    /// The calls of one runtime behind one of the two faces.
+    /// The calls of one runtime behind one of the two faces; a body has so long to arrive.
     #[must_use]
-    pub fn new(service: PayService, face: Face) -> Arc<Self> {
+    pub(super) fn new(service: PayService, face: Face, body_deadline: Duration) -> Arc<Self> {
         let metrics = &service.parts().metrics;
-        let meters = NAMES.iter().map(|name| Meter::new(metrics, name)).collect();
-        Arc::new(Self { service, face, meters })
+        let names = CALLS.iter().map(|call| call.name).chain(OTHERS);
+        let meters = names.map(|name| Meter::new(metrics, name)).collect();
+        Arc::new(Self { service, face, meters, body_deadline })
     }
 
     /// Answers a request.
@@ -141,14 +143,17 @@ impl App {
         let (head, body) = request.into_parts();
         let route = Route::of(self.face, head.uri.path());
         let answer = match route.method() {
-            Some(method) if method != head.method => reply::method_not_allowed(&method),
+            // hyper leaves the body out of an answer to HEAD.
+            Some(method) if method != head.method && !(method == Method::GET && head.method == Method::HEAD) => {
+                reply::method_not_allowed(&method)
+            }
             _ => match route {
                 Route::Task(task) => tasks::query(&self.service, task).await,
-                Route::Submit => tasks::submit(&self.service, &head.headers, body).await,
+                Route::Submit => tasks::submit(&self.service, &head.headers, body, self.body_deadline).await,
                 Route::Retry(task) => tasks::retry(&self.service, task).await,
                 Route::Cancel(task) => tasks::cancel(&self.service, task).await,
                 Route::Payment(payment_no) => tasks::payment(&self.service, payment_no).await,
-                Route::Cashier => cashier::pay(self.service.parts(), body).await,
+                Route::Cashier => cashier::pay(self.service.parts(), body, self.body_deadline).await,
                 Route::Health => plain::health(),
                 Route::Ready => plain::ready(self.service.parts()).await,
                 Route::Metrics => plain::metrics(self.service.parts()),
@@ -180,5 +185,35 @@ impl Meter {
             _ => 0,
         };
         self.by_class[class].inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_router_knows_every_call_of_the_contract_and_no_other() {
+        for (number, call) in CALLS.iter().enumerate() {
+            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1");
+            let route = Route::of(Face::Public, &path);
+            assert_eq!((route.number(), route.method()), (number, Some(call.verb.method())), "{}", call.name);
+            assert_eq!(Route::of(Face::Admin, &path), Route::Unknown);
+        }
+        // Every route stands in one of the two lists.
+        assert_eq!(Route::Books.number(), CALLS.len());
+        assert_eq!(Route::Unknown.number(), CALLS.len() + OTHERS.len() - 1);
+    }
+
+    #[test]
+    fn other_paths_are_unknown() {
+        for path in
+            ["/", "", "*", "/v1", "/v1/pay-tasks/T/refund", "/v1/pay-tasks/T/retry/", "/admin/books", "/METRICS"]
+        {
+            assert_eq!(Route::of(Face::Public, path), Route::Unknown, "{path}");
+        }
+        assert_eq!(Route::of(Face::Admin, "/admin/books"), Route::Books);
+        assert_eq!(Route::of(Face::Admin, "/admin/books/x"), Route::Book("x"));
+        assert_eq!(Route::of(Face::Admin, "/admin/ledger"), Route::Ledger);
     }
 }

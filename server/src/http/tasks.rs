@@ -1,8 +1,7 @@
 //! `/v1/pay-tasks` and `/v1/payments`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
@@ -21,8 +20,8 @@ use crate::{
 const MERCHANT: &str = "default";
 
 /// `POST /v1/pay-tasks`.
-pub(super) async fn submit(service: &PayService, headers: &HeaderMap, body: Incoming) -> Answer {
-    let open = match read_submission(headers, body).await {
+pub(super) async fn submit(service: &PayService, headers: &HeaderMap, body: Incoming, within: Duration) -> Answer {
+    let open = match read_submission(headers, body, within).await {
         Ok((submission, key)) => service.build(Arc::from(MERCHANT), submission, key),
         Err(problem) => return reply::problem(&problem),
     };
@@ -32,14 +31,18 @@ pub(super) async fn submit(service: &PayService, headers: &HeaderMap, body: Inco
     }
 }
 
-async fn read_submission(headers: &HeaderMap, body: Incoming) -> Result<(Submission, Option<KeyUse>), Problem> {
+async fn read_submission(
+    headers: &HeaderMap,
+    body: Incoming,
+    within: Duration,
+) -> Result<(Submission, Option<KeyUse>), Problem> {
     if !is_json(headers) {
         let problem = Problem::new(ProblemType::UnsupportedMediaType);
         return Err(problem.field("Content-Type", "application/json"));
     }
     let key = idempotency_key(headers)?;
-    let body = reply::body(body).await?;
-    let submission = parse(&body)?;
+    let body = reply::body(body, within).await?;
+    let submission = Submission::from_json(&body).map_err(|problem| *problem)?;
     let key = key.map(|key| KeyUse { key, body_sha256: Sha256::digest(&body).into() });
     Ok((submission, key))
 }
@@ -63,40 +66,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Problem> {
             Err(Problem::new(ProblemType::BadHeader).field("Idempotency-Key", expected))
         }
     }
-}
-
-fn parse(body: &Bytes) -> Result<Submission, Problem> {
-    let submission: Submission = match serde_json::from_slice(body) {
-        Ok(submission) => submission,
-        Err(error) => return Err(why_not(body, &error)),
-    };
-    match submission.validate() {
-        Ok(()) => Ok(submission),
-        Err(invalid) => Err(Problem::new(ProblemType::InvalidField).field(invalid.field, invalid.expected)),
-    }
-}
-
-/// The problem with a body that did not parse. It is parsed again, this time keeping track of the path.
-fn why_not(body: &Bytes, error: &serde_json::Error) -> Problem {
-    if !error.is_data() {
-        return Problem::new(ProblemType::MalformedBody).detail(error.to_string());
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let (path, said) = match serde_path_to_error::deserialize::<_, Submission>(&mut reader) {
-        Ok(_) => (String::new(), error.to_string()),
-        Err(error) => (error.path().to_string(), error.inner().to_string()),
-    };
-    // serde says of a missing or unknown field only in words which it is.
-    let named =
-        ["missing field `", "unknown field `"].iter().find_map(|start| said.strip_prefix(start)?.split('`').next());
-    let said = said.split(" at line ").next().unwrap_or_default().to_owned();
-    let field = match (path.as_str(), named) {
-        ("." | "", Some(name)) => name.to_owned(),
-        ("." | "", None) => "body".to_owned(),
-        (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
-        (path, _) => path.to_owned(),
-    };
-    Problem::new(ProblemType::InvalidField).field(field, said)
 }
 
 fn accepted(view: &TaskView) -> Answer {

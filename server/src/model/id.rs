@@ -15,6 +15,17 @@ pub struct TaskId(Ulid);
 pub struct NotAnId;
 
 impl TaskId {
+    /// Characters of its text.
+    pub const TEXT_LEN: usize = ulid::ULID_LEN;
+    /// Bytes of its binary form.
+    pub const BYTES: usize = 16;
+
+    /// Its binary form, in the same order as its text.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; Self::BYTES] {
+        self.0.to_bytes()
+    }
+
     /// A fresh id at this instant (microseconds since the epoch).
     #[must_use]
     pub fn fresh(now_us: u64) -> Self {

@@ -10,8 +10,8 @@ pub mod view;
 
 pub use collection::Collection;
 pub use documents::{
-    Closing, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, OrderSettlement,
-    OrderSlot, Outcome, OutcomeState, Payment, PaymentEnd, Refund, Refunded, Stages,
+    Closing, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, OrderSettlement, OrderSlot,
+    Outcome, OutcomeState, Payment, PaymentEnd, Refund, Refunded, Stages,
 };
 pub use id::{OrderKey, RoundId, TaskId};
 pub use task::{MerchantId, PayTask};

@@ -19,6 +19,20 @@ impl Queue {
         queue.stats()
     }
 
+    /// Whether another message would be taken now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let Self::Memory(queue) = self;
+        queue.has_room()
+    }
+
+    /// Whether what it holds is lost when the process ends.
+    #[must_use]
+    pub const fn dies_with_the_process(&self) -> bool {
+        let Self::Memory(_) = self;
+        true
+    }
+
     /// Takes no more messages; what waits is still delivered, what is delayed is let go (it stays open in the store).
     pub fn close(&self) {
         let Self::Memory(queue) = self;

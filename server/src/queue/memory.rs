@@ -73,6 +73,12 @@ impl MemoryQueue {
         }
     }
 
+    /// Whether another message would be taken now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.inner.ready.is_full()
+    }
+
     /// Takes no more messages; what waits is still delivered.
     pub fn close(&self) {
         self.inner.closed.store(true, Ordering::SeqCst);

@@ -76,7 +76,10 @@ impl Runner {
             return Ok(());
         }
         let Some(mut running) = Running::start(message, from, self.parts.clock.now_us()) else { return Ok(()) };
-        self.show(&running, None, looked_at_us).await;
+        // In Alipay style no call is made: the attempt is over before anybody could see it.
+        if running.message.open.task.channel == ChannelStyle::Wechat {
+            self.show(&running, None, looked_at_us).await;
+        }
         self.parts.metrics.attempts.inc();
         self.parts.metrics.attempts_in_flight.inc();
         let began_us = self.parts.clock.now_us();
@@ -106,9 +109,10 @@ impl Runner {
         if !running.step(Step::Succeed, now_us, None) {
             return Ok(());
         }
-        let task = &running.message.open.task;
+        let open = Arc::clone(&running.message.open);
+        let task = &open.task;
         let payment = Payment {
-            payment_no: running.message.open.round_id(),
+            payment_no: open.round_id(),
             merchant: Arc::clone(&task.merchant),
             order_no: Arc::clone(&task.order_no),
             amount_minor: task.amount_minor,
@@ -117,13 +121,12 @@ impl Runner {
             pay_params: pay_params.into(),
             created_at_us: now_us,
         };
-        let payment_no = payment.payment_no;
         let finished = running.finish(OutcomeState::Succeeded, None, now_us, Some(Arc::new(payment)));
         let verdict = self.sync.settle(finished).await?;
         if let Verdict::Lost(first) = verdict
             && first.state == OutcomeState::Cancelled
         {
-            closing::close(&self.parts, payment_no, "the round was cancelled while its attempt was under way").await?;
+            closing::close_lost(&self.parts, &open).await?;
         }
         Ok(())
     }

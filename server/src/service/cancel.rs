@@ -55,7 +55,11 @@ impl PayService {
         let outcome = match read::latest(&self.parts, task).await? {
             Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
                 match self.cancel_open(&open).await? {
-                    Verdict::Won => return Ok(Cancelled::Done(self.shown(task).await?)),
+                    Verdict::Won => {
+                        // An attempt may have ended at the same moment, and its runner not have seen the open task go.
+                        closing::close_lost(&self.parts, &open).await?;
+                        return Ok(Cancelled::Done(self.shown(task).await?));
+                    }
                     Verdict::Lost(first) => first,
                 }
             }

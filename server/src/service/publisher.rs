@@ -18,8 +18,9 @@ use crate::{
 
 /// Submissions in one call of the store.
 const BATCH: usize = 512;
-/// Publishers of one runtime: batches that are with the store or the queue at the same time.
-const PUBLISHERS: usize = 4;
+/// Publishers of one runtime: batches that are with the store or the queue at the same time. One is with the store while
+/// the next fills; more would only split what can travel together.
+const PUBLISHERS: usize = 2;
 
 type Waiting = oneshot::Sender<Result<Accepted, NotAccepted>>;
 
@@ -54,6 +55,11 @@ impl Backlog {
     /// # Errors
     /// [`NotAccepted::Overloaded`] and [`NotAccepted::Stopping`]: nothing was or will be written.
     pub fn hand_in(&self, open: Arc<OpenTask>, waiting: Option<Waiting>) -> Result<(), NotAccepted> {
+        // Whoever is let in while the queue is full would wait behind publishers that wait for room there.
+        if !self.parts.queue.has_room() {
+            self.parts.metrics.refused_overload.inc();
+            return Err(NotAccepted::Overloaded);
+        }
         self.places.try_send(HandedIn { open, waiting }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.parts.metrics.refused_overload.inc();
@@ -93,6 +99,16 @@ impl Publisher {
         }
         let _ = publishers.acquire_many(u32::try_from(PUBLISHERS).unwrap_or(1)).await;
     }
+
+    /// Publishes the next batch here and now, for whoever drives it step by step. Whether there was one.
+    pub async fn publish_next(&mut self) -> bool {
+        let mut batch = Vec::new();
+        let any = self.incoming.recv_many(&mut batch, BATCH).await > 0;
+        if any {
+            publish(&self.parts, batch).await;
+        }
+        any
+    }
 }
 
 async fn publish(parts: &Parts, batch: Vec<HandedIn>) {
@@ -120,6 +136,9 @@ async fn publish(parts: &Parts, batch: Vec<HandedIn>) {
         if let Some(waiting) = waiting {
             let _ = waiting.send(flatten(answer));
         }
+    }
+    if parts.settings.accept_only {
+        return;
     }
     if let Err(error) = parts.queue.offer(messages).await {
         tracing::warn!(%error, "accepted tasks were not sent to the queue; the sweeper will send them");

@@ -5,7 +5,7 @@ use std::{ops::Bound, path::Path, sync::Arc};
 use payrig_commit::{CommitError, Entry, GroupCommit, Options, Space, Stats};
 
 use super::{DocumentStore, Group, Key, StoreError, codec};
-use crate::model::{Collection, Document};
+use crate::model::{Collection, Document, TaskId};
 
 /// Documents in a folder of this machine.
 #[derive(Clone)]
@@ -36,7 +36,23 @@ fn space(collection: Collection) -> Space {
 
 fn entry(document: &Document) -> Result<Entry, StoreError> {
     let value = codec::encode(document)?;
-    Ok(Entry { space: space(document.collection()), key: document.id().into_bytes(), value })
+    Ok(Entry { space: space(document.collection()), key: key(document.collection(), &document.id()), value })
+}
+
+/// The key of an id. Ids that name a round (`{task_id}:{round}`, `{task_id}-{round}`) become 17 bytes in the same order:
+/// shorter to compare, and short enough for fjall to keep in place. A prefix of such an id becomes a prefix of its key.
+fn key(collection: Collection, id: &str) -> Vec<u8> {
+    let by_text =
+        matches!(collection, Collection::IdempotencyKeys | Collection::OrderSlots | Collection::OrderSettlements);
+    if by_text {
+        return id.as_bytes().to_vec();
+    }
+    let (task, round) = id.split_at_checked(TaskId::TEXT_LEN).unwrap_or((id, ""));
+    let Ok(task) = task.parse::<TaskId>() else { return id.as_bytes().to_vec() };
+    let mut key = Vec::with_capacity(TaskId::BYTES + 1);
+    key.extend_from_slice(&task.to_bytes());
+    key.extend(round.get(1..).and_then(|round| round.parse::<u8>().ok()));
+    key
 }
 
 fn failed(error: &CommitError) -> StoreError {
@@ -54,12 +70,12 @@ impl DocumentStore for EmbeddedStore {
     }
 
     async fn delete(&self, keys: Vec<Key>) -> Result<Vec<bool>, StoreError> {
-        let keys = keys.into_iter().map(|key| (space(key.collection), key.id.into_bytes())).collect();
+        let keys = keys.into_iter().map(|found| (space(found.collection), key(found.collection, &found.id))).collect();
         self.commit.delete(keys).await.map_err(|error| failed(&error))
     }
 
     async fn get(&self, collection: Collection, id: &str) -> Result<Option<Document>, StoreError> {
-        let found = self.commit.get(space(collection), id.as_bytes()).map_err(|error| failed(&error))?;
+        let found = self.commit.get(space(collection), &key(collection, id)).map_err(|error| failed(&error))?;
         found.map(|bytes| codec::decode(collection, &bytes)).transpose()
     }
 
@@ -70,10 +86,11 @@ impl DocumentStore for EmbeddedStore {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Document>, StoreError> {
-        fn bound(id: Option<&str>) -> Bound<&[u8]> {
-            id.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()))
+        fn bound(key: Option<&Vec<u8>>) -> Bound<&[u8]> {
+            key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()))
         }
-        let found = self.commit.range(space(collection), bound(after), bound(before), limit);
+        let (after, before) = (after.map(|id| key(collection, id)), before.map(|id| key(collection, id)));
+        let found = self.commit.range(space(collection), bound(after.as_ref()), bound(before.as_ref()), limit);
         let found = found.map_err(|error| failed(&error))?;
         found.iter().map(|(_, bytes)| codec::decode(collection, bytes)).collect()
     }

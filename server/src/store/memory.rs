@@ -12,10 +12,23 @@ use crate::model::{Collection, Document};
 
 type Shelves = [BTreeMap<String, Document>; Collection::ALL.len()];
 
+/// What an operation does with its document.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Touch {
+    /// Inserts it unless it is there.
+    Insert,
+    /// Deletes it.
+    Delete,
+    /// Reads it.
+    Get,
+    /// Reads the whole collection; there is no id.
+    Range,
+}
+
 /// Where an exploring test lets one store operation pass after another.
 pub trait Gate: Send + Sync {
     /// Resolves when the operation may take place.
-    fn pass(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn pass(&self, touch: Touch, collection: Collection, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// Documents in memory.
@@ -38,15 +51,15 @@ impl MemoryStore {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn pass(&self) {
+    async fn pass(&self, touch: Touch, collection: Collection, id: &str) {
         if let Some(gate) = &self.gate {
-            gate.pass().await;
+            gate.pass(touch, collection, id).await;
         }
     }
 
     async fn insert_group(&self, group: Group) -> usize {
         for (at, document) in group.iter().enumerate() {
-            self.pass().await;
+            self.pass(Touch::Insert, document.collection(), &document.id()).await;
             if !insert(&mut self.shelves(), document) {
                 return at;
             }
@@ -83,14 +96,14 @@ impl DocumentStore for MemoryStore {
     async fn delete(&self, keys: Vec<Key>) -> Result<Vec<bool>, StoreError> {
         let mut deleted = Vec::with_capacity(keys.len());
         for key in keys {
-            self.pass().await;
+            self.pass(Touch::Delete, key.collection, &key.id).await;
             deleted.push(self.shelves()[key.collection as usize].remove(&key.id).is_some());
         }
         Ok(deleted)
     }
 
     async fn get(&self, collection: Collection, id: &str) -> Result<Option<Document>, StoreError> {
-        self.pass().await;
+        self.pass(Touch::Get, collection, id).await;
         Ok(self.shelves()[collection as usize].get(id).cloned())
     }
 
@@ -101,7 +114,7 @@ impl DocumentStore for MemoryStore {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Document>, StoreError> {
-        self.pass().await;
+        self.pass(Touch::Range, collection, "").await;
         if after.is_some() && before.is_some() && after >= before {
             return Ok(Vec::new());
         }
