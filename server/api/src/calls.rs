@@ -116,7 +116,7 @@ const fn get(name: &'static str, path: &'static str, summary: &'static str) -> C
 }
 
 /// Every call.
-pub const CALLS: [Call; 10] = [
+pub static CALLS: [Call; 10] = [
     Call {
         name: "submit",
         verb: Verb::Post,
