@@ -1,1 +1,3 @@
-//! placeholder
+//! The pieces of the side-by-side performance suite: servers, load, what the machine did meanwhile, and figures.
+
+pub mod reply;
