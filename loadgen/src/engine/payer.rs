@@ -151,6 +151,12 @@ impl Reply {
 async fn exchange(client: &Client, base: &Url, request: Request) -> Result<Reply, Ending> {
     // A target that is no URL comes from the server's own reply: it gets what a dead link gets.
     let url = match &request.target {
+        // Cheaper than parsing scheme and host again with each request.
+        Target::Path(path) if !path.contains(['?', '#']) => {
+            let mut url = base.clone();
+            url.set_path(path);
+            Ok(url)
+        }
         Target::Path(path) => base.join(path),
         Target::Url(url) => Url::parse(url),
     };
