@@ -30,6 +30,12 @@ pub fn notes(observed: &Observed, engine_threads: usize) -> Vec<String> {
             observed.closing.as_secs_f64()
         ));
     }
+    if observed.cells.unknown > 0 {
+        notes.push(format!(
+            "{} requests were under way when the run was cut short; they are in no figure",
+            human_count(observed.cells.unknown)
+        ));
+    }
     notes.extend(unseen(observed));
     for (reason, count) in &observed.tally.reasons {
         let journeys = if *count == 1 { "journey" } else { "journeys" };

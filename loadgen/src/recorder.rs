@@ -99,6 +99,8 @@ pub struct Cells {
     spans: [[Histogram<u64>; Span::ALL.len()]; STEPS],
     /// Requests of the steady phase that failed, by step and ending.
     pub failed: Vec<(Step, Ending, u64)>,
+    /// Requests of the steady phase whose end nobody knows, because the run was cut short; they are in no figure.
+    pub unknown: u64,
     /// Requests of every phase, for the progress line.
     pub requests: u64,
     /// Failed requests of every phase, for the progress line.
@@ -116,6 +118,7 @@ impl Cells {
         Self {
             spans: std::array::from_fn(|_| std::array::from_fn(|_| histogram())),
             failed: Vec::with_capacity(64),
+            unknown: 0,
             requests: 0,
             errors: 0,
             settled: 0,
@@ -157,6 +160,7 @@ impl Cells {
         for (step, ending, count) in &other.failed {
             self.fail(*step, *ending, *count);
         }
+        self.unknown += other.unknown;
         self.requests += other.requests;
         self.errors += other.errors;
         self.settled += other.settled;
@@ -172,7 +176,7 @@ impl Cells {
         }
         self.failed.clear();
         self.journeys.clear();
-        (self.requests, self.errors, self.settled, self.paid) = (0, 0, 0, 0);
+        (self.unknown, self.requests, self.errors, self.settled, self.paid) = (0, 0, 0, 0, 0);
     }
 }
 
@@ -229,6 +233,11 @@ impl Recorder {
         spans[Span::Response as usize].saturating_record(felt_us);
         spans[Span::Service as usize].saturating_record(at.done_us.saturating_sub(at.sent_us));
         spans[Span::SendLag as usize].saturating_record(at.sent_us.saturating_sub(at.scheduled_us));
+    }
+
+    /// Counts a request of the steady phase whose end nobody knows.
+    pub fn unknown(&self) {
+        self.mine().unknown += 1;
     }
 
     /// Counts rounds just seen as settled, and payments just seen as paid, for the progress line.

@@ -37,12 +37,17 @@ fn bad_flags_are_2_and_say_what_to_do() {
 
 #[test]
 fn ctrl_c_in_the_steady_phase_writes_the_results() {
-    let (rig, stub) = (Rig::new(), Stub::start(Behaviour::default()));
+    let delay = Duration::from_millis(100);
+    let (rig, stub) = (Rig::new(), Stub::start(Behaviour { delay, ..Behaviour::default() }));
     let child = rig.command(&["-H", &stub.url(), "-t", "1h"]).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let start = Instant::now();
     signal(&child, Signal::INT);
-    wait(child, PATIENCE).expect(130).says("interrupted").says("closed model");
+    wait(child, PATIENCE)
+        .expect(130)
+        .says("interrupted")
+        .says("closed model")
+        .says("under way when the run was cut short");
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     let run = rig.recorded();
     assert_eq!((run.ended, run.exit_code), (Ended::Interrupted, 130));

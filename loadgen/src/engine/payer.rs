@@ -33,11 +33,14 @@ impl<'a> Payer<'a> {
         self.load.stop.register(handle);
         self.load.phases.user_started(self.load.clock.now_us());
         let _ = Abortable::new(self.journeys(), registration).await;
-        if let Some((step, scheduled_us, sent_us)) = self.request.take()
-            && self.load.stop.counts_as_failed()
-        {
-            let at = Instants { scheduled_us, sent_us, done_us: self.load.clock.now_us() };
-            self.load.recorder.request(step, at, Ending::CutOff, self.load.phases.is_steady(scheduled_us));
+        if let Some((step, scheduled_us, sent_us)) = self.request.take() {
+            let is_steady = self.load.phases.is_steady(scheduled_us);
+            if self.load.stop.counts_as_failed() {
+                let at = Instants { scheduled_us, sent_us, done_us: self.load.clock.now_us() };
+                self.load.recorder.request(step, at, Ending::CutOff, is_steady);
+            } else if is_steady {
+                self.load.recorder.unknown();
+            }
         }
         if let Some(journey) = self.journey.take() {
             self.finish(&journey);
