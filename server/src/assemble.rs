@@ -150,6 +150,7 @@ impl Server {
             threads.push(spawn(number, node(handed))?);
         }
         let own = node(own_handed);
+        let unsynced = Arc::clone(&background.unsynced);
         let stopped = runtime.block_on(async {
             let mut once = run_background(&parts, background, &own);
             if let Some(admin) = admin {
@@ -168,6 +169,8 @@ impl Server {
                 let _ = acceptor.await;
                 once.abort_all();
                 while once.join_next().await.is_some() {}
+                // With `--sync on-query`: what was shown is stored before the end.
+                unsynced.flush().await;
             };
             until_stopped(signals, stop, drained, config.drain_timeout, &parts).await
         });

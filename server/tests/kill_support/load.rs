@@ -1,0 +1,119 @@
+//! Many payers at once, against whichever server is up, until told to stop.
+
+use std::{net::SocketAddr, time::Duration};
+
+use payrig_audit::{Seen, Shown, Submitted};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::{runtime::Runtime, sync::watch, task::JoinSet, time::timeout};
+
+use super::{
+    client::{Answer, Client, Up},
+    journey::{Intent, Journey, shown},
+};
+
+/// How long the last journeys may take.
+const LAST_JOURNEYS: Duration = Duration::from_secs(180);
+
+/// A load that goes on.
+pub(crate) struct Load {
+    runtime: Runtime,
+    up: watch::Sender<Up>,
+    stop: watch::Sender<bool>,
+    payers: JoinSet<(Vec<Submitted>, Vec<String>)>,
+}
+
+/// Everything that the payers saw, and what they did not understand.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) seen: Seen,
+    pub(crate) odd: Vec<String>,
+}
+
+impl Load {
+    /// So many payers, each making one journey after another, as `intent` has it.
+    pub(crate) fn start(payers: u64, seed: u64, intent: fn(&mut StdRng, &str) -> Intent) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (up, is_up) = watch::channel((0, None));
+        let (stop, stopped) = watch::channel(false);
+        let mut set = JoinSet::new();
+        for payer in 0..payers {
+            let random = StdRng::seed_from_u64(seed ^ (payer << 32));
+            let (is_up, stopped) = (is_up.clone(), stopped.clone());
+            set.spawn_on(pay(random, format!("{seed:x}-{payer}"), is_up, stopped, intent), runtime.handle());
+        }
+        Self { runtime, up, stop, payers: set }
+    }
+
+    /// A server is up.
+    pub(crate) fn up(&self, address: SocketAddr) {
+        self.up.send_modify(|up| *up = (up.0 + 1, Some(address)));
+    }
+
+    /// No further journeys begin.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// No server will be up any more: whatever is asked now counts as broken, so that the journeys end soon.
+    pub(crate) fn gone(&mut self) {
+        self.up = watch::channel((0, None)).0;
+    }
+
+    /// Waits for the journeys under way; gives the whole log.
+    pub(crate) fn finish(mut self) -> Told {
+        self.stop();
+        let mut told = Told::default();
+        told.seen.merchant = "default".to_owned();
+        told.seen.is_complete = true;
+        let all = async {
+            while let Some(payer) = self.payers.join_next().await {
+                let (submissions, odd) = payer.expect("a payer does not panic");
+                told.seen.submissions.extend(submissions);
+                told.odd.extend(odd);
+            }
+        };
+        let ended = self.runtime.block_on(async { timeout(LAST_JOURNEYS, all).await });
+        assert!(ended.is_ok(), "journeys do not come to an end");
+        told
+    }
+}
+
+async fn pay(
+    mut random: StdRng,
+    name: String,
+    up: watch::Receiver<Up>,
+    stop: watch::Receiver<bool>,
+    intent: fn(&mut StdRng, &str) -> Intent,
+) -> (Vec<Submitted>, Vec<String>) {
+    let (mut submissions, mut odd) = (Vec::new(), Vec::new());
+    let mut journey = 0_u64;
+    while !*stop.borrow() {
+        journey += 1;
+        let order_no = format!("{name}-{journey}-{}", random.random_range(0..1_000));
+        let (seen, strange) = Journey::new(intent(&mut random, &order_no), &up).run().await;
+        submissions.extend(seen);
+        odd.extend(strange);
+    }
+    (submissions, odd)
+}
+
+impl Told {
+    /// Asks once more for every task that was accepted: it must be found, as it was shown.
+    pub(crate) fn ask_again(&mut self, address: SocketAddr) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (_up, is_up) = watch::channel((1, Some(address)));
+        let mut client = Client::new(is_up);
+        runtime.block_on(async {
+            for submission in &mut self.seen.submissions {
+                let Some(task_id) = submission.accepted.first().cloned() else { continue };
+                match client.get(&format!("/v1/pay-tasks/{task_id}")).await {
+                    Answer::Reply(200, reply) => submission.shown.extend(shown(&reply)),
+                    Answer::Reply(404, _) => submission.shown.push(Shown::NotFound { task_id }),
+                    Answer::Reply(status, _) => self.odd.push(format!("{task_id}: asked again, answered {status}")),
+                    Answer::Broken => self.odd.push(format!("{task_id}: asked again, no answer")),
+                }
+            }
+        });
+    }
+}
