@@ -161,7 +161,10 @@ impl ChildServer {
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL_GAP),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.still_waiting(interrupt)?;
+            if let Err(error) = self.still_waiting(interrupt) {
+                // What it said before it ended may still be on its way.
+                return lines.recv_timeout(POLL_GAP * 10).map_err(|_| error);
+            }
         }
         Err(self.not_ready(format!("no `{ADDRESS_PREFIX}ADDR` on its stdout")))
     }
