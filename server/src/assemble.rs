@@ -35,15 +35,17 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; --{flag} takes another address, and its port 0 takes a free port")]
     Listen {
+        /// The setting that names it.
+        flag: &'static str,
         /// Which one.
         address: std::net::SocketAddr,
         /// Why not.
         source: io::Error,
     },
     /// The store cannot be opened.
-    #[error("cannot open the document store: {0}")]
+    #[error("cannot open the document store: {0}; --data-dir takes another folder")]
     Store(#[source] CommitError),
     /// The channel's ledger cannot be opened.
     #[error("cannot open the simulated channel's ledger: {0}")]
@@ -77,9 +79,10 @@ impl Server {
     /// # Errors
     /// See [`ServerError`].
     pub fn assemble(config: Config) -> Result<Self, ServerError> {
-        let bind = |address| Listening::bind(address).map_err(|source| ServerError::Listen { address, source });
-        let public = bind(config.listen)?;
-        let admin = config.admin_listen.map(bind).transpose()?;
+        let bind =
+            |flag, address| Listening::bind(address).map_err(|source| ServerError::Listen { flag, address, source });
+        let public = bind("listen", config.listen)?;
+        let admin = config.admin_listen.map(|address| bind("admin-listen", address)).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
         let (store, ledger) = open_store(&config)?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{reply, route::Answer};
 use crate::{
     channel::Channel,
-    model::{Collection, Document},
+    model::{Collection, Document, TaskId},
     parts::Parts,
     queue::QueueStats,
     store::DocumentStore as _,
@@ -68,6 +68,9 @@ pub(super) async fn book(parts: &Parts, collection: &str, query: Option<&str>) -
         Ok(page) => page,
         Err(problem) => return reply::problem(&problem),
     };
+    if after.as_deref().is_some_and(|after| !is_id(collection, after)) {
+        return reply::problem(&Problem::new(ProblemType::BadParameter).field("after", "an id of this collection"));
+    }
     let found = match parts.store.range(collection, after.as_deref(), None, limit).await {
         Ok(found) => found,
         Err(error) => return reply::problem(&reply::store(&error)),
@@ -82,6 +85,13 @@ pub(super) async fn book(parts: &Parts, collection: &str, query: Option<&str>) -
         }
         Err(error) => reply::internal(&error),
     }
+}
+
+/// Whether this can be an id of the collection: the others have no place in its order.
+fn is_id(collection: Collection, text: &str) -> bool {
+    let by_text =
+        matches!(collection, Collection::IdempotencyKeys | Collection::OrderSlots | Collection::OrderSettlements);
+    by_text || text.get(..TaskId::TEXT_LEN).is_some_and(|task| task.parse::<TaskId>().is_ok())
 }
 
 fn readable(document: &Document) -> Result<Value, serde_json::Error> {

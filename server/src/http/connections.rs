@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Between two looks while stopping.
 const STOPPING_TICK: Duration = Duration::from_millis(10);
 /// How long connections at rest may still send a request while stopping, to be told in the answer that it was the last.
-const LAST_CALL: Duration = Duration::from_millis(250);
+const LAST_CALL: Duration = Duration::from_millis(500);
 /// How long a client that was told goodbye may take to hear it.
 const GOODBYE: Duration = Duration::from_secs(2);
 

@@ -94,7 +94,7 @@ fn commits(text: &mut String, stats: &payrig_commit::Stats) {
 
 fn histogram(text: &mut String, name: &str, help: &str, values: &payrig_commit::Histogram) {
     let _ = writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} histogram");
-    let bounds = values.bounds.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+    let bounds = values.bounds.iter().map(|bound| format!("{bound}.0")).chain(["+Inf".to_owned()]);
     for (bound, count) in bounds.zip(&values.cumulative) {
         let _ = writeln!(text, "payrig_{name}_bucket{{le=\"{bound}\"}} {count}");
     }

@@ -1,0 +1,250 @@
+//! Flags, environment and file, and every way in which a start can be refused: what is wrong, where, and what to do.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{fs, sync::Arc};
+
+use support::{Ran, Server, command, run};
+
+/// A folder with a configuration file of this text; the path of the file.
+fn file(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("payrig.toml");
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+fn check(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = command(&["--config-check"]);
+    command.args(arguments).envs(environment.iter().copied());
+    run(command)
+}
+
+/// The configuration is refused with exit code 2 and one line that says all these things.
+fn refused(ran: &Ran, says: &[&str]) {
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty());
+    for words in says {
+        assert!(ran.stderr.contains(words), "{words:?} is not in {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_check_shows_the_configuration_and_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let ran = check(&["--data-dir", data.to_str().unwrap()], &[]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    let defaults = [
+        "listen: 127.0.0.1:8080",
+        "store: Embedded",
+        "accept: Durable",
+        "sync: OnComplete",
+        "pay_window: 900s",
+        "connections: 10000",
+        "head: 10s",
+        "body: 10s",
+        "answer: 30s",
+        "idle: 75s",
+        "drain_timeout: 30s",
+        "admin_listen: None",
+    ];
+    for words in defaults {
+        assert!(ran.stdout.contains(words), "{words:?} is not in {}", ran.stdout);
+    }
+    assert!(!data.exists());
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let (_folder, path) = file("listen = \"127.0.0.1:1001\"\nworkers = 7\npay-window = \"2m\"\naccept = \"early\"\n");
+    let file_only = check(&["--config", &path], &[]);
+    for words in ["listen: 127.0.0.1:1001", "workers: 7", "pay_window: 120s", "accept: Early"] {
+        assert!(file_only.stdout.contains(words), "{words:?} is not in {}", file_only.stdout);
+    }
+    let environment = [("PAYRIG_LISTEN", "127.0.0.1:1002"), ("PAYRIG_WORKERS", "8"), ("PAYRIG_CONFIG", path.as_str())];
+    let with_environment = check(&[], &environment);
+    for words in ["listen: 127.0.0.1:1002", "workers: 8", "pay_window: 120s"] {
+        assert!(with_environment.stdout.contains(words), "{words:?} is not in {}", with_environment.stdout);
+    }
+    let with_flags = check(&["--listen", "127.0.0.1:1003", "--accept", "durable"], &environment);
+    for words in ["listen: 127.0.0.1:1003", "workers: 8", "accept: Durable"] {
+        assert!(with_flags.stdout.contains(words), "{words:?} is not in {}", with_flags.stdout);
+    }
+}
+
+#[test]
+fn every_setting_of_the_file_is_taken() {
+    let text = r#"
+        listen = "0.0.0.0:1001"
+        allow-anonymous = true
+        data-dir = "elsewhere"
+        queue = "memory"
+        cache = "memory"
+        store = "memory"
+        channel = "simulated:latency=0ms,seed=9"
+        accept = "early"
+        sync = "on-query"
+        pay-window = "1h30m"
+        queue-capacity = 11
+        cache-capacity = 12
+        backlog = 13
+        workers = 14
+        threads = 15
+        connections = 16
+        drain-timeout = "17s"
+        header-timeout = "18s"
+        body-timeout = "19s"
+        answer-timeout = "20s"
+        idle-timeout = "21s"
+        admin-listen = "[::1]:1002"
+    "#;
+    let (_folder, path) = file(text);
+    let ran = check(&["--config", &path], &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let taken = [
+        "0.0.0.0:1001",
+        "\"elsewhere\"",
+        "store: Memory",
+        "Early",
+        "OnQuery",
+        "5400s",
+        "queue_capacity: 11",
+        "cache_capacity: 12",
+        "backlog: 13",
+        "workers: 14",
+        "threads: 15",
+        "connections: 16",
+        "drain_timeout: 17s",
+        "head: 18s",
+        "body: 19s",
+        "answer: 20s",
+        "idle: 21s",
+        "[::1]:1002",
+    ];
+    for words in taken {
+        assert!(ran.stdout.contains(words), "{words:?} is not in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_bad_file_is_refused_with_the_place() {
+    let table = [
+        ("colour = \"red\"\n", "colour"),
+        ("workers = \"many\"\n", "workers"),
+        ("workers = -1\n", "workers"),
+        ("listen = 8080\n", "listen"),
+        ("accept = \"never\"\n", "early"),
+        ("print-address = true\n", "print-address"),
+        ("listen = \n", "line 1"),
+        ("[server]\nlisten = \"127.0.0.1:1\"\n", "server"),
+    ];
+    for (text, says) in table {
+        let (_folder, path) = file(text);
+        refused(&check(&["--config", &path], &[]), &["--config", &path, says]);
+    }
+    refused(&check(&["--config", "/nowhere/payrig.toml"], &[]), &["--config /nowhere/payrig.toml", "No such file"]);
+}
+
+#[test]
+fn a_bad_value_is_refused_with_what_was_expected() {
+    let table: [(&[&str], &[&str]); 20] = [
+        (&["--listen", "8080"], &["--listen 8080", "127.0.0.1:8080"]),
+        (&["--listen", "localhost:8080"], &["--listen localhost:8080", "an address and port"]),
+        (&["--listen", "0.0.0.0:0"], &["--listen 0.0.0.0:0", "--allow-anonymous"]),
+        (&["--listen", "[::]:0"], &["--listen [::]:0", "--allow-anonymous"]),
+        (&["--admin-listen", "0.0.0.0:0"], &["--admin-listen 0.0.0.0:0", "loopback only"]),
+        (&["--admin-listen", "0.0.0.0:0", "--allow-anonymous"], &["--admin-listen 0.0.0.0:0", "loopback only"]),
+        (&["--queue", "amqp://localhost"], &["--queue amqp://localhost", "this version has: memory"]),
+        (&["--cache", "redis://localhost"], &["--cache redis://localhost", "this version has: memory"]),
+        (&["--store", "mongodb://localhost"], &["--store mongodb://localhost", "embedded, memory"]),
+        (&["--channel", "http://localhost"], &["--channel http://localhost", "simulated"]),
+        (&["--channel", "simulated:latency=fast"], &["--channel simulated:latency=fast", "latency", "40ms"]),
+        (&["--channel", "simulated:colour=red"], &["colour"]),
+        (&["--accept", "never"], &["--accept", "durable", "early"]),
+        (&["--sync", "never"], &["--sync", "on-complete", "on-query"]),
+        (&["--pay-window", "soon"], &["--pay-window soon", "30s"]),
+        (&["--pay-window", "10ms"], &["--pay-window 10ms", "at least 1s"]),
+        (&["--idle-timeout", "0s"], &["--idle-timeout 0s", "more than nothing"]),
+        (&["--connections", "0"], &["--connections 0", "at least 1"]),
+        (&["--backlog=-1"], &["--backlog"]),
+        (&["--colour", "red"], &["--colour"]),
+    ];
+    for (arguments, says) in table {
+        refused(&check(arguments, &[]), says);
+    }
+    refused(&check(&[], &[("PAYRIG_WORKERS", "many")]), &["many", "--workers"]);
+    let allowed = check(&["--listen", "0.0.0.0:0", "--allow-anonymous"], &[]);
+    assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+}
+
+#[test]
+fn the_address_is_the_first_line() {
+    let server = Server::start(&[]);
+    assert_eq!(server.first_line, format!("listening on http://{}", server.address));
+    assert_ne!(server.address.port(), 0);
+    server.still_serves();
+}
+
+#[test]
+fn a_port_in_use_is_a_clear_error() {
+    let server = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let address = server.address.to_string();
+    let mut second = command(&["--listen", &address]);
+    second.arg("--data-dir").arg(folder.path().join("data"));
+    let ran = run(second);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains(&format!("cannot listen on {address}")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--listen"), "it says what to do: {}", ran.stderr);
+    assert!(!folder.path().join("data").exists(), "nothing was touched");
+    server.still_serves();
+}
+
+#[test]
+fn a_data_folder_in_use_is_a_clear_error() {
+    let server = Server::start(&[]);
+    let mut second = command(&["--listen", "127.0.0.1:0"]);
+    second.arg("--data-dir").arg(server.folder().path().join("data"));
+    let ran = run(second);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("is in use by another process"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--data-dir"), "it says what to do: {}", ran.stderr);
+    server.still_serves();
+}
+
+#[test]
+fn a_data_folder_that_is_none_is_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "x").unwrap();
+    let mut start = command(&["--listen", "127.0.0.1:0"]);
+    start.arg("--data-dir").arg(&path);
+    let ran = run(start);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains(path.to_str().unwrap()), "{}", ran.stderr);
+}
+
+#[test]
+fn weak_promises_are_said_at_start() {
+    let server = Server::start(&["--accept", "early", "--sync", "on-query", "--store", "memory"]);
+    for words in ["--accept early", "--sync on-query", "--store memory"] {
+        server.wait_for_line(words);
+    }
+    server.still_serves();
+    let quiet = Server::start(&[]);
+    quiet.still_serves();
+    assert_eq!(quiet.stderr().lines().count(), 1, "quiet but for the admin's address: {}", quiet.stderr());
+}
+
+#[test]
+fn sigterm_ends_an_idle_server_with_success() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    for _ in 0..3 {
+        let mut server = Server::start_in(Arc::clone(&folder), &[]);
+        server.terminate();
+        assert_eq!(server.wait(), Some(0), "{}", server.stderr());
+    }
+}
