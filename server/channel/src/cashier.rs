@@ -1,10 +1,12 @@
 //! The payer's side: the cashier takes money for signed parameters, once an order, and sends word to the server.
 
+use payrig_api::Transaction;
+
 use crate::dice::{Cast, Dice};
 use crate::ledger::document::{EndDoc, OrderDoc, PaidDoc};
 use crate::ledger::{Inserted, LedgerError};
 use crate::notification::News;
-use crate::order::{Paid, Transaction};
+use crate::order::Paid;
 use crate::params::{PayParams, prepay_id, read::read};
 use crate::sign::SignatureError;
 use crate::simulated::SimulatedChannel;

@@ -100,18 +100,3 @@ pub enum CloseAnswer {
     /// The payer was first.
     AlreadyPaid(Paid),
 }
-
-/// What the cashier gives to a payer who has paid; a repeat gets the same.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Transaction {
-    /// The channel's number of the transaction.
-    pub transaction_id: String,
-    /// The server's number of the payment.
-    pub out_trade_no: String,
-    /// How much, in minor units.
-    pub amount_minor: u64,
-    /// ISO 4217 currency.
-    pub currency: Currency,
-    /// When, by the channel's clock, in microseconds since the Unix epoch.
-    pub paid_at_us: u64,
-}
