@@ -179,6 +179,15 @@ fn large_bodies_are_refused_and_the_client_hears_it() {
     // With a length, which is refused at once; the client sends everything all the same and still reads the answer.
     let problem = post(&server, &[JSON], large.as_bytes()).problem(413, "body-too-large");
     assert_eq!((&problem["field"], &problem["expected"]), (&json!("body"), &json!("at most 65536 bytes")));
+    // The answer is there while the client still sends: it is not cut off in the middle of a word.
+    let mut connection = server.connect();
+    let bytes = request("POST", "/v1/pay-tasks", &[JSON], large.as_bytes());
+    let (first, rest) = bytes.split_at(200_000);
+    connection.send(first);
+    connection.answer_begins();
+    rest.chunks(1_000).for_each(|piece| connection.send(piece));
+    connection.reply().problem(413, "body-too-large");
+    connection.is_closed_by_server();
     // Without a length.
     for size in [1_000, 100_000] {
         let mut connection = server.connect();

@@ -29,6 +29,9 @@ const TICK: Duration = Duration::from_millis(250);
 const STOPPING_TICK: Duration = Duration::from_millis(10);
 /// How long connections at rest may still send a request while stopping, to be told in the answer that it was the last.
 const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long an answer may take beyond its request's own deadlines. Whatever it waits for has deadlines of its own; this
+/// one only keeps a fault in them from holding its connection's place for ever.
+const STUCK: Duration = Duration::from_secs(60);
 /// How long a client that was told goodbye may take to hear it.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -131,6 +134,8 @@ impl Phase {
         let waited = Duration::from_micros(self.elapsed_us(now).saturating_sub(self.since_us.load(Relaxed)));
         match self.phase.load(Relaxed) {
             IN_HEAD if waited > deadlines.head => Some("headers"),
+            // A request counts from its first byte: another look at the clock for its handler's sake is spared.
+            BUSY if waited > deadlines.head + deadlines.body + STUCK => Some("stuck"),
             ANSWERED if waited > deadlines.answer => Some("answer"),
             AT_REST if waited > deadlines.idle => Some("idle"),
             LEAVING if waited > GOODBYE => Some("goodbye"),
@@ -248,5 +253,76 @@ impl Drop for Gone {
     fn drop(&mut self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).connections.remove(&self.id);
         self.metrics.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINES: Deadlines = Deadlines {
+        head: Duration::from_secs(1),
+        body: Duration::from_secs(2),
+        answer: Duration::from_secs(3),
+        idle: Duration::from_secs(4),
+    };
+
+    fn late(phase: &Phase) -> Option<&'static str> {
+        phase.late(Instant::now(), &DEADLINES)
+    }
+
+    /// The phase has exactly so long.
+    async fn has(phase: &Phase, seconds: u64, then: &'static str) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert_eq!(late(phase), None, "{then}");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(late(phase), Some(then));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_deadline() {
+        let phase = Phase::new(Instant::now());
+        phase.bytes_arrived();
+        has(&phase, 1, "headers").await;
+        phase.busy();
+        phase.answered();
+        has(&phase, 3, "answer").await;
+        phase.answered();
+        phase.written();
+        has(&phase, 4, "idle").await;
+        phase.bytes_arrived();
+        phase.busy();
+        has(&phase, 63, "stuck").await;
+        phase.leaving();
+        has(&phase, 2, "goodbye").await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_first_byte_of_a_request_starts_its_clock() {
+        let phase = Phase::new(Instant::now());
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            phase.bytes_arrived();
+        }
+        has(&phase, 0, "headers").await;
+        // Bytes of a body, and of a next request while an answer goes out, change nothing either.
+        phase.busy();
+        phase.bytes_arrived();
+        assert!(!phase.is_free());
+        phase.answered();
+        phase.bytes_arrived();
+        assert!(!phase.is_free());
+        phase.written();
+        assert!(phase.is_free());
+        assert_eq!(late(&phase), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_before_the_answer_is_none() {
+        let phase = Phase::new(Instant::now());
+        phase.busy();
+        // `100 Continue`.
+        phase.written();
+        assert!(!phase.is_free());
     }
 }

@@ -155,6 +155,11 @@ impl Connection {
         }
     }
 
+    /// Waits until the answer begins, without reading it.
+    pub(crate) fn answer_begins(&self) {
+        assert_eq!(self.stream.peek(&mut [0]).unwrap(), 1);
+    }
+
     /// Waits for `100 Continue`.
     pub(crate) fn is_told_to_go_on(&mut self) {
         while !self.unread.ends_with(b"\r\n\r\n") {
