@@ -13,8 +13,16 @@ use tokio::{
 /// After this long an answer counts as never given.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the server is: the number of its life, and the address while it lives.
-pub(crate) type Up = (u64, Option<SocketAddr>);
+/// Where the server is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Up {
+    /// The number of its life.
+    pub(crate) life: u64,
+    /// The newest life's address.
+    pub(crate) address: Option<SocketAddr>,
+    /// There will be no further life.
+    pub(crate) is_gone: bool,
+}
 
 /// What came back.
 pub(crate) enum Answer {
@@ -33,6 +41,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(up: watch::Receiver<Up>) -> Self {
         Self { up, connection: None }
+    }
+
+    /// Whether there will be no server any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.up.borrow().is_gone
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
@@ -67,7 +80,11 @@ impl Client {
     /// Has a connection to the server's present life; waits for the next life where this one takes none.
     async fn connect(&mut self) {
         loop {
-            let (life, address) = *self.up.borrow_and_update();
+            let Up { life, address, is_gone } = *self.up.borrow_and_update();
+            if is_gone {
+                self.connection = None;
+                return;
+            }
             if self.connection.as_ref().is_some_and(|(of, _)| *of == life) {
                 return;
             }
@@ -78,7 +95,7 @@ impl Client {
                 self.connection = Some((life, BufReader::new(stream)));
                 return;
             }
-            // Nothing was sent. Where nobody will ever start a server again, the request counts as broken.
+            // Nothing was sent: the next life will get it.
             if self.up.changed().await.is_err() {
                 return;
             }

@@ -15,6 +15,8 @@ use super::client::{Answer, Client, Up};
 const POLLS: u32 = 2_000;
 /// Polls after having paid before the payer loses patience: a lost notification is made up for only by the sweeper.
 const POLLS_PAID: u32 = 25;
+/// Times that an accepted task is unknown before the payer believes it.
+const UNKNOWN: u32 = 20;
 /// Sendings of one submission at most.
 const SENDINGS: u32 = 40;
 
@@ -137,7 +139,7 @@ impl Journey {
                 break;
             }
             // Without a key a repeat would be another submission.
-            if key.is_none() && self.log.unanswered > 0 {
+            if key.is_none() && self.log.unanswered > 0 || self.client.is_gone() {
                 break;
             }
             sleep(Duration::from_millis(self.intent.poll_every_ms)).await;
@@ -188,16 +190,20 @@ impl Journey {
 
     async fn follow(&mut self, task_id: &str) {
         let path = format!("/v1/pay-tasks/{task_id}");
-        let mut paid = 0;
+        let (mut paid, mut unknown) = (0, 0);
         for poll in 0..POLLS {
+            if self.client.is_gone() {
+                return;
+            }
             if self.intent.cancels_after == Some(poll) {
                 self.cancel(&path).await;
             }
-            if let Answer::Reply(status, reply) = self.client.get(&path).await
-                && self.take_shown(task_id, status, &reply)
-                && self.act(&path, &reply, &mut paid).await
-            {
-                return;
+            if let Answer::Reply(status, reply) = self.client.get(&path).await {
+                unknown += u32::from(status == 404);
+                let is_shown = self.take_shown(task_id, status, &reply);
+                if unknown >= UNKNOWN || is_shown && self.act(&path, &reply, &mut paid).await {
+                    return;
+                }
             }
             sleep(Duration::from_millis(self.intent.poll_every_ms)).await;
         }

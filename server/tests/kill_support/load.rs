@@ -23,7 +23,7 @@ pub(crate) struct Load {
 }
 
 /// Everything that the payers saw, and what they did not understand.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Told {
     pub(crate) seen: Seen,
     pub(crate) odd: Vec<String>,
@@ -34,7 +34,7 @@ impl Load {
     pub(crate) fn start(payers: u64, seed: u64, intent: fn(&mut StdRng, &str) -> Intent) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let (up, is_up) = watch::channel((0, None));
+        let (up, is_up) = watch::channel(Up::default());
         let (stop, stopped) = watch::channel(false);
         let mut set = JoinSet::new();
         for payer in 0..payers {
@@ -47,7 +47,7 @@ impl Load {
 
     /// A server is up.
     pub(crate) fn up(&self, address: SocketAddr) {
-        self.up.send_modify(|up| *up = (up.0 + 1, Some(address)));
+        self.up.send_modify(|up| *up = Up { life: up.life + 1, address: Some(address), is_gone: false });
     }
 
     /// No further journeys begin.
@@ -55,9 +55,11 @@ impl Load {
         self.stop.send_replace(true);
     }
 
-    /// No server will be up any more: whatever is asked now counts as broken, so that the journeys end soon.
-    pub(crate) fn gone(&mut self) {
-        self.up = watch::channel((0, None)).0;
+    /// No server will ever be up again: whatever is asked counts as broken, and the journeys end where they are.
+    pub(crate) fn give_up(self) -> Told {
+        self.stop();
+        self.up.send_modify(|up| up.is_gone = true);
+        self.finish()
     }
 
     /// Waits for the journeys under way; gives the whole log.
@@ -102,7 +104,7 @@ impl Told {
     /// Asks once more for every task that was accepted: it must be found, as it was shown.
     pub(crate) fn ask_again(&mut self, address: SocketAddr) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (_up, is_up) = watch::channel((1, Some(address)));
+        let (_up, is_up) = watch::channel(Up { life: 1, address: Some(address), is_gone: false });
         let mut client = Client::new(is_up);
         runtime.block_on(async {
             for submission in &mut self.seen.submissions {

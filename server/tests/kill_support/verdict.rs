@@ -1,6 +1,10 @@
 //! The verdict on a data folder: a last start that works everything off, and the check of the money.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use payrig_audit::{Books, Moment, Rest, Shown, books::End, check, quiesce};
 
@@ -11,6 +15,8 @@ use super::{
 
 /// How long the books may take to come to rest.
 const REST: Duration = Duration::from_secs(100);
+/// A pay window that is soon over.
+const PAY_WINDOW: Duration = Duration::from_secs(1);
 /// A channel without faults: what is left to do gets done.
 const QUIET: &str = "simulated:quiet";
 
@@ -55,6 +61,10 @@ pub(crate) fn judge(data_dir: &Path, told: &mut Told) -> Figures {
     assert_healthy(&server, &rest, told, "after the last start");
     server.kill();
 
+    // For the next start to find it over, the short window has to be over for what was settled last.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let newest_us = rest.books.pay_tasks.iter().map(|outcome| outcome.settled_at_us).max().unwrap_or(0);
+    thread::sleep((Duration::from_micros(newest_us) + PAY_WINDOW * 2).saturating_sub(now));
     let server = Server::start(command(data_dir, &["--channel", QUIET, "--pay-window", "1s"]));
     let rest = until_nothing_waits(&server);
     told.ask_again(server.address);
@@ -66,9 +76,7 @@ pub(crate) fn judge(data_dir: &Path, told: &mut Told) -> Figures {
 }
 
 fn at_rest(server: &Server) -> Rest {
-    let rest = quiesce(&server.admin, REST).expect("the books can be read");
-    assert!(rest.moving.is_empty(), "not at rest: {:#?}\n{}", rest.moving, server.log());
-    rest
+    quiesce(&server.admin, REST).expect("the books can be read")
 }
 
 /// At rest, and looked at again until the sweeper has closed what nobody will pay any more.
@@ -76,7 +84,7 @@ fn until_nothing_waits(server: &Server) -> Rest {
     let began = std::time::Instant::now();
     loop {
         let rest = at_rest(server);
-        if rest.books.open_tasks.is_empty() || began.elapsed() > REST {
+        if rest.books.open_tasks.is_empty() || !rest.moving.is_empty() || began.elapsed() > REST {
             return rest;
         }
     }
@@ -90,7 +98,9 @@ fn assert_healthy(server: &Server, rest: &Rest, told: &Told, when: &str) {
     if let Some(finding) = findings.first() {
         explain(&finding.to_string(), told, rest);
     }
-    assert!(findings.is_empty(), "{} findings {when}\n{}", findings.len(), server.log());
+    let (moving, log) = (&rest.moving, server.log());
+    assert!(findings.is_empty(), "{} findings {when}; still moving: {moving:#?}\n{log}", findings.len());
+    assert!(moving.is_empty(), "not at rest {when}: {moving:#?}\n{log}");
 }
 
 /// All that is known of the tasks that a finding names.
