@@ -78,7 +78,7 @@ fn wechat_style_from_submission_to_paid() {
 #[test]
 fn a_query_before_the_end_is_no_error() {
     let server = SHARED.get();
-    let id = server.accepted(&simulated("wechat", &json!({"latency_ms": 2_000})));
+    let id = server.accepted(&simulated("wechat", &json!({"latency_ms": 4_000})));
     let reply = server.get(&format!("/v1/pay-tasks/{id}"));
     assert_eq!((reply.status, reply.header("retry-after")), (200, Some("2")));
     let running = server.wait_for(&id, "running");
@@ -86,7 +86,7 @@ fn a_query_before_the_end_is_no_error() {
     assert!(running["task"]["started_at"].is_u64() && running["task"]["settled_at"].is_null());
     server.post_to(&id, "retry").problem(409, "wrong-state");
     let settled = server.wait_for(&id, "succeeded");
-    assert!(settled["task"]["channel_us"].as_u64().unwrap() >= 2_000_000);
+    assert!(settled["task"]["channel_us"].as_u64().unwrap() >= 4_000_000);
 }
 
 #[test]
