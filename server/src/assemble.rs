@@ -18,7 +18,7 @@ use crate::{
     http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
     metrics::Metrics,
     notice,
-    parts::{Parts, SyncMode},
+    parts::{Locks, Parts, SyncMode},
     queue::{
         Queue,
         memory::{MemoryQueue, Wheel},
@@ -101,7 +101,7 @@ impl Server {
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new()),
             settings: config.settings,
-            replacing_key: tokio::sync::Mutex::new(()),
+            locks: Locks::default(),
         });
         let (unsynced, unsynced_work) = Unsynced::new(Arc::clone(&parts));
         drop(within);
@@ -155,7 +155,7 @@ impl Server {
         let own = node(own_handed);
         let unsynced = Arc::clone(&background.unsynced);
         let stopped = runtime.block_on(async {
-            let mut once = run_background(&parts, background, &own);
+            let (mut once, notifications) = run_background(&parts, background, &own);
             if let Some(admin) = admin {
                 let service = own.service_without_publisher();
                 once.spawn(serve_admin(admin, service, own.deadlines, stopping.clone()));
@@ -164,12 +164,14 @@ impl Server {
             let connections = config.connections;
             let acceptor = tokio::spawn(public.deal(ways, connections, stopping.clone()));
             ready();
+            let taking = tokio::spawn(take_notifications(Arc::clone(&parts), notifications, stopping.clone()));
             let drained = async {
                 let _ = own.await;
                 for thread in threads {
                     let _ = tokio::task::spawn_blocking(move || thread.join()).await;
                 }
                 let _ = acceptor.await;
+                let _ = taking.await;
                 once.abort_all();
                 while once.join_next().await.is_some() {}
                 // With `--sync on-query`: what was shown is stored before the end.
@@ -245,29 +247,36 @@ impl Node {
     }
 }
 
-fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> JoinSet<()> {
+/// Starts what runs once in a process; gives back the notifications, which are drained apart.
+fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (JoinSet<()>, Notifications) {
     let Background { wheel, notifications, unsynced, unsynced_work } = background;
     let mut once = JoinSet::new();
     once.spawn(wheel.run());
     let Cache::Memory(cache) = parts.cache.clone();
     once.spawn(async move { cache.run_evictions().await });
-    once.spawn(take_notifications(Arc::clone(parts), notifications));
     if own.workers > 0 {
-        once.spawn(sweep::run(Arc::clone(parts)));
+        once.spawn(sweep::run(Arc::clone(parts), own.stopping.clone()));
+        once.spawn(sweep::forget_keys(Arc::clone(parts)));
     }
     if parts.settings.sync == SyncMode::OnQuery {
         once.spawn(unsynced_work.run());
     }
     drop(unsynced);
-    once
+    (once, notifications)
 }
 
-/// Takes the channel's notifications, as many at a time as the store likes to have together.
-async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications) {
-    const UNDER_WAY: usize = 256;
-    let places = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
+/// Takes the channel's notifications, as many at a time as the store likes to have together, until told to stop; then
+/// waits for those under way.
+async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications, mut stop: watch::Receiver<bool>) {
+    const UNDER_WAY: u32 = 256;
+    let places = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY as usize));
     let Channel::Simulated(channel) = parts.channel.clone();
-    while let Some(notification) = notifications.recv().await {
+    loop {
+        let next = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => None,
+            next = notifications.recv() => next,
+        };
+        let Some(notification) = next else { break };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (parts, channel) = (Arc::clone(&parts), channel.clone());
         tokio::spawn(async move {
@@ -285,6 +294,7 @@ async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications)
             drop(place);
         });
     }
+    let _ = places.acquire_many(UNDER_WAY).await;
 }
 
 async fn serve_admin(listening: Listening, service: PayService, deadlines: Deadlines, stopping: watch::Receiver<bool>) {

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cache::Cache, channel::Channel, clock::Clock, metrics::Metrics, queue::Queue, store::Store};
+use tokio::sync::Mutex;
+
+use crate::{
+    cache::Cache, channel::Channel, clock::Clock, metrics::Metrics, model::TaskId, queue::Queue, store::Store,
+};
 
 /// When a submission is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum, serde::Deserialize)]
@@ -69,8 +73,26 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How the flow behaves.
     pub settings: Settings,
+    /// What only one may do at a time.
+    pub locks: Locks,
+}
+
+/// Locks of this process around decisions that take more than one document. Nothing on the common path takes one.
+#[derive(Default)]
+pub struct Locks {
     /// Held while an expired idempotency key is replaced, so that nobody deletes its successor.
-    pub replacing_key: tokio::sync::Mutex<()>,
+    pub replacing_key: Mutex<()>,
+    deciding: [Mutex<()>; 32],
+}
+
+impl Locks {
+    /// Held while a round that met a conflict is accepted or refused: it must not be both.
+    #[must_use]
+    pub fn deciding(&self, task: TaskId) -> &Mutex<()> {
+        // The id's last byte is random.
+        let random = task.to_bytes()[TaskId::BYTES - 1];
+        &self.deciding[usize::from(random) % self.deciding.len()]
+    }
 }
 
 /// A span in microseconds.

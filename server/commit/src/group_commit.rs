@@ -132,6 +132,12 @@ impl GroupCommit {
         self.inner.shared.database.range(space, (after, to), limit).map_err(CommitError::read)
     }
 
+    /// Why nothing can be written any more, if an earlier failure has broken writing. Only a new open helps.
+    #[must_use]
+    pub fn broken(&self) -> Option<CommitError> {
+        self.inner.shared.broken.get().map(|cause| CommitError::Broken(cause.clone()))
+    }
+
     /// What was done since the open.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -22,7 +22,11 @@ pub(super) fn health() -> Answer {
 
 /// `GET /readyz`: the store answers.
 pub(super) async fn ready(parts: &Parts) -> Answer {
-    match parts.store.get(Collection::OpenTasks, "0").await {
+    let answers = match &parts.store {
+        Store::Embedded(store) if let Some(broken) = store.broken() => Err(broken),
+        store => store.get(Collection::OpenTasks, "0").await,
+    };
+    match answers {
         Ok(_) => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ready\"}")),
         Err(error) => {
             tracing::warn!(%error, "not ready");

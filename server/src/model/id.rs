@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for TaskId {
 pub struct RoundId {
     /// The task.
     pub task: TaskId,
-    /// The round, from 1 to 6.
+    /// The round, from 1.
     pub round: u8,
 }
 
@@ -134,7 +134,7 @@ impl RoundId {
     }
 }
 
-/// `{task_id}:{round}` in text, 17 bytes in binary.
+/// The payment's number in text, 17 bytes in binary.
 impl Serialize for RoundId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

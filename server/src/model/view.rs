@@ -21,6 +21,10 @@ pub struct Version {
     rank: u8,
 }
 
+/// The largest rendered reply that is kept with its view: long lists of items are rendered again, so that the cache's
+/// memory is not theirs.
+const KEPT_BODY_MAX: usize = 4_096;
+
 /// A payment as it is shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PaymentView {
@@ -145,11 +149,17 @@ impl TaskView {
         }
     }
 
-    /// The reply's JSON, rendered at most once.
+    /// The reply's JSON; rendered at most once, unless it is large.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        let render = || serde_json::to_vec(&self.reply()).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from);
-        self.body.get_or_init(render).clone()
+        if let Some(kept) = self.body.get() {
+            return kept.clone();
+        }
+        let body = serde_json::to_vec(&self.reply()).map_or_else(|_| Bytes::from_static(b"{}"), Bytes::from);
+        if body.len() <= KEPT_BODY_MAX {
+            let _ = self.body.set(body.clone());
+        }
+        body
     }
 
     /// The reply that shows it.

@@ -241,3 +241,20 @@ pub fn outcome(
         history,
     }
 }
+
+/// The outcome of a round that somebody else than its attempts ends, with as much of its life as the cache has seen.
+pub async fn ended_from_outside(parts: &Parts, open: &OpenTask, state: OutcomeState, reason: &str) -> Outcome {
+    let now_us = parts.clock.now_us();
+    let seen = parts.cache.get(open.task.task_id).await.ok().flatten();
+    let seen = seen.map(|entry| entry.view).filter(|view| view.round == open.round);
+    let attempt = seen.as_ref().map_or(open.attempts_before, |view| view.attempt);
+    let started_at_us = seen.as_ref().and_then(|view| view.started_at_us);
+    let mut progress = Progress { started_at_us, ..Progress::default() };
+    if let Some(at_us) = started_at_us {
+        progress.history.push(HistoryEntry { state: TaskState::Running, attempt, at_us, reason: None });
+    }
+    let reason = Some(reason.to_owned());
+    let ended = state.task_state().map(|state| HistoryEntry { state, attempt, at_us: now_us, reason: reason.clone() });
+    progress.history.extend(ended);
+    outcome(open, state, attempt, reason, now_us, progress)
+}

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::{
     model::{
-        Collection, Document, End, IdempotencyKey, KeyUse, OpenTask, OrderKey, OrderSlot, OutcomeState, PaymentEnd,
-        RoundId,
+        Collection, Document, End, IdempotencyKey, KeyUse, OpenTask, OrderKey, OrderSlot, Outcome, OutcomeState,
+        PaymentEnd, RoundId,
     },
     parts::{Parts, micros},
     queue::{Message, Progress, TaskQueue as _},
     runner,
-    store::{DocumentStore as _, StoreError},
+    store::{DocumentStore as _, Key, StoreError},
 };
 
 /// How an acceptance went well.
@@ -40,20 +40,16 @@ pub enum Refusal {
 /// What an acceptance came to, or why the store does not say.
 pub type Answer = Result<Result<Accepted, Refusal>, StoreError>;
 
-/// Accepts rounds, many in one call of the store.
+/// Inserts the documents of rounds, many in one call of the store; tells for each whether it is accepted with that. The
+/// others are to be [`decide`]d.
 ///
 /// # Errors
 /// Where the store does not answer: each may have been accepted or not.
-pub async fn accept(parts: &Parts, opens: &[Arc<OpenTask>]) -> Result<Vec<Answer>, StoreError> {
+pub async fn insert(parts: &Parts, opens: &[Arc<OpenTask>]) -> Result<Vec<bool>, StoreError> {
     let inserted = parts.store.insert(opens.iter().map(|open| documents(parts, open)).collect()).await?;
-    let mut answers = Vec::with_capacity(opens.len());
-    for (open, inserted) in opens.iter().zip(inserted) {
-        let whole = 2 + usize::from(open.key.is_some());
-        // The first generation is only guessed for a first round; everything else is decided step by step.
-        let answer = if inserted == whole { Ok(Ok(Accepted::New)) } else { decide(parts, open).await };
-        answers.push(answer);
-    }
-    Ok(answers)
+    // The first generation is only guessed for a first round; a later round has no guess and is never whole.
+    let whole = |(open, inserted): (&Arc<OpenTask>, usize)| inserted == 2 + usize::from(open.key.is_some());
+    Ok(opens.iter().zip(inserted).map(whole).collect())
 }
 
 /// The documents of an acceptance that nothing stands in the way of. Later rounds find their slot step by step.
@@ -85,25 +81,68 @@ fn slot(open: &OpenTask, generation: u32) -> OrderSlot {
     }
 }
 
-async fn decide(parts: &Parts, open: &Arc<OpenTask>) -> Answer {
+/// Accepts or refuses a round that met a conflict when its documents were inserted.
+///
+/// # Errors
+/// Where the store does not answer; something was written before.
+pub async fn decide(parts: &Parts, open: &Arc<OpenTask>) -> Answer {
+    match conclude(parts, open).await.map_err(StoreError::after_a_write)? {
+        Conclusion::Accepted => Ok(Ok(Accepted::New)),
+        Conclusion::Over => Ok(Ok(Accepted::Repeat(open.round_id()))),
+        Conclusion::Refused(refusal) => Ok(Err(refusal)),
+        Conclusion::KeyTaken(known, used) => match repeat(parts, &known, &used).await {
+            Ok(round) => Ok(Ok(Accepted::Repeat(round))),
+            Err(super::NotAccepted::Refused(refusal)) => Ok(Err(refusal)),
+            Err(super::NotAccepted::Store(error)) => Err(error.after_a_write()),
+            Err(_) => Ok(Err(Refusal::KeyReused)),
+        },
+    }
+}
+
+/// What became of a round that met a conflict.
+enum Conclusion {
+    /// It has its key and its slot.
+    Accepted,
+    /// It has an outcome already.
+    Over,
+    /// It never was.
+    Refused(Refusal),
+    /// It never was: its key, so used, is another task's.
+    KeyTaken(IdempotencyKey, KeyUse),
+}
+
+/// Accepts or refuses a round, one at a time: who finishes an acceptance and who repeats it must come to the same end.
+async fn conclude(parts: &Parts, open: &Arc<OpenTask>) -> Result<Conclusion, StoreError> {
+    let _deciding = parts.locks.deciding(open.task.task_id).lock().await;
+    if let Some(outcome) = parts.store.outcome(open.round_id()).await? {
+        return match outcome.state {
+            OutcomeState::Refused => refused_before(parts, &outcome).await.map(Conclusion::Refused),
+            _ => Ok(Conclusion::Over),
+        };
+    }
     if let Some(used) = &open.key
         && let Some(known) = claim_key(parts, open).await?
     {
-        // The key is another task's: this one never was, and the answer is about that one.
-        if let Err(refusal) = refuse(parts, open, Refusal::KeyReused).await? {
-            return match repeat(parts, &known, used).await {
-                Ok(round) => Ok(Ok(Accepted::Repeat(round))),
-                Err(super::NotAccepted::Refused(refusal)) => Ok(Err(refusal)),
-                Err(super::NotAccepted::Store(error)) => Err(error),
-                Err(_) => Ok(Err(refusal)),
-            };
-        }
-        return Ok(Ok(Accepted::New));
+        refuse(parts, open, Refusal::KeyReused).await?;
+        return Ok(Conclusion::KeyTaken(known, used.clone()));
     }
     match claim_slot(parts, open).await? {
-        Ok(_) => Ok(Ok(Accepted::New)),
-        Err(refusal) => Ok(refuse(parts, open, refusal).await?.map(|()| Accepted::New)),
+        Ok(_) => Ok(Conclusion::Accepted),
+        Err(refusal) => {
+            refuse(parts, open, refusal).await?;
+            Ok(Conclusion::Refused(refusal))
+        }
     }
+}
+
+/// Why a round that was refused before is refused still: its key is used up.
+async fn refused_before(parts: &Parts, outcome: &Outcome) -> Result<Refusal, StoreError> {
+    let order = outcome.task.order();
+    if let Some(settled) = parts.store.order_settlement(&order).await? {
+        return Ok(Refusal::OrderPaid(settled.payment_no));
+    }
+    let holder = last_slot(parts, &order).await?.map(|(slot, _)| slot.holder);
+    Ok(Refusal::OrderInUse(holder.unwrap_or(outcome.round_id())))
 }
 
 /// The task that a key made before, for a repeat with this use of the key. Finishes its acceptance if need be.
@@ -116,23 +155,16 @@ pub async fn repeat(parts: &Parts, known: &IdempotencyKey, used: &KeyUse) -> Res
     }
     let round = known.task_id.round(1);
     if let Some(outcome) = parts.store.outcome(round).await? {
-        if outcome.state != OutcomeState::Refused {
-            return Ok(round);
-        }
-        // The first answer was 409, and so is this one: the key is used up.
-        let order = outcome.task.order();
-        let holder = last_slot(parts, &order).await?.map(|(slot, _)| slot.holder);
-        return Err(match parts.store.order_settlement(&order).await? {
-            Some(settled) => Refusal::OrderPaid(settled.payment_no),
-            None => Refusal::OrderInUse(holder.unwrap_or(round)),
-        }
-        .into());
+        return match outcome.state {
+            OutcomeState::Refused => Err(refused_before(parts, &outcome).await?.into()),
+            _ => Ok(round),
+        };
     }
     let Some(open) = parts.store.open_task(round).await? else {
         let gone = StoreError::Unknown(format!("task {} of a key is not there", known.task_id));
         return if parts.store.outcome(round).await?.is_some() { Ok(round) } else { Err(gone.into()) };
     };
-    finish(parts, &open).await??;
+    finish(parts, &open).await.map_err(StoreError::after_a_write)??;
     Ok(round)
 }
 
@@ -144,12 +176,11 @@ pub async fn finish(parts: &Parts, open: &Arc<OpenTask>) -> Result<Result<(), Re
     if has_own_slot(parts, open).await? {
         return Ok(Ok(()));
     }
-    let key_lost = open.key.is_some() && claim_key(parts, open).await?.is_some();
-    let claimed = if key_lost { Err(Refusal::KeyReused) } else { claim_slot(parts, open).await? };
-    if let Err(refusal) = claimed
-        && let Err(refusal) = refuse(parts, open, refusal).await?
-    {
-        return Ok(Err(refusal));
+    match conclude(parts, open).await? {
+        Conclusion::Accepted => {}
+        Conclusion::Over => return Ok(Ok(())),
+        Conclusion::Refused(refusal) => return Ok(Err(refusal)),
+        Conclusion::KeyTaken(..) => return Ok(Err(Refusal::KeyReused)),
     }
     let message = Message::first(Arc::clone(open), parts.clock.now_us());
     // A queue that takes nothing now is made up for by the sweeper.
@@ -185,15 +216,25 @@ async fn claim_key(parts: &Parts, open: &OpenTask) -> Result<Option<IdempotencyK
 }
 
 /// Deletes a key that is past its time, and only that: under a lock, because a delete names an id and not a content.
+async fn forget_expired_key(parts: &Parts, expired: &IdempotencyKey) -> Result<(), StoreError> {
+    forget_expired_keys(parts, std::slice::from_ref(expired)).await
+}
+
+/// Deletes keys that are past their time, and only those.
 ///
 /// # Errors
 /// Where the store does not answer.
-pub async fn forget_expired_key(parts: &Parts, expired: &IdempotencyKey) -> Result<(), StoreError> {
-    let _replacing = parts.replacing_key.lock().await;
-    let now = parts.store.idempotency_key(&expired.merchant, &expired.used.key).await?;
-    if now.as_ref() == Some(expired) {
-        let id = IdempotencyKey::document_id(&expired.merchant, &expired.used.key);
-        parts.store.delete_one(Collection::IdempotencyKeys, id).await?;
+pub async fn forget_expired_keys(parts: &Parts, expired: &[IdempotencyKey]) -> Result<(), StoreError> {
+    let _replacing = parts.locks.replacing_key.lock().await;
+    let mut gone = Vec::with_capacity(expired.len());
+    for key in expired {
+        if parts.store.idempotency_key(&key.merchant, &key.used.key).await?.as_ref() == Some(key) {
+            let id = IdempotencyKey::document_id(&key.merchant, &key.used.key);
+            gone.push(Key::new(Collection::IdempotencyKeys, id));
+        }
+    }
+    if !gone.is_empty() {
+        parts.store.delete(gone).await?;
     }
     Ok(())
 }
@@ -256,20 +297,13 @@ pub async fn last_slot(parts: &Parts, order: &OrderKey) -> Result<Option<(OrderS
     Ok(Some((last, there)))
 }
 
-/// Gives a round up that lost its key or slot: first its outcome, then its open task. If that outcome comes too late, the
-/// round went on after all.
-async fn refuse(parts: &Parts, open: &OpenTask, refusal: Refusal) -> Result<Result<(), Refusal>, StoreError> {
+/// Gives a round up that lost its key or slot: first its outcome, then its open task.
+async fn refuse(parts: &Parts, open: &OpenTask, refusal: Refusal) -> Result<(), StoreError> {
     let reason = Some(refusal.to_string());
     let now_us = parts.clock.now_us();
     let outcome =
         runner::outcome(open, OutcomeState::Refused, open.attempts_before, reason, now_us, Progress::default());
-    let refused = parts.store.insert_one(Document::PayTask(Arc::new(outcome))).await?;
-    if !refused {
-        let first = parts.store.outcome(open.round_id()).await?;
-        if first.is_none_or(|first| first.state != OutcomeState::Refused) {
-            return Ok(Ok(()));
-        }
-    }
+    parts.store.insert_one(Document::PayTask(Arc::new(outcome))).await?;
     parts.store.delete_one(Collection::OpenTasks, open.round_id().document_id()).await?;
-    Ok(Err(refusal))
+    Ok(())
 }

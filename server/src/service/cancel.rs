@@ -9,10 +9,8 @@ use super::{
     read::{self, Latest},
 };
 use crate::{
-    cache::ResultCache as _,
     closing::{self, Closed},
-    model::{HistoryEntry, OpenTask, Outcome, OutcomeState, RoundId, TaskId, TaskView},
-    queue::Progress,
+    model::{End, OpenTask, OutcomeState, RoundId, TaskId, TaskView},
     runner,
     store::StoreError,
     sync::{self, Finished, Verdict},
@@ -54,10 +52,10 @@ impl PayService {
     pub async fn cancel(&self, merchant: &str, task: TaskId) -> Result<Cancelled, NotCancelled> {
         let outcome = match read::latest(&self.parts, task).await? {
             Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
-                match self.cancel_open(&open).await? {
+                match self.cancel_open(&open).await.map_err(StoreError::after_a_write)? {
                     Verdict::Won => {
                         // An attempt may have ended at the same moment, and its runner not have seen the open task go.
-                        closing::close_lost(&self.parts, &open).await?;
+                        closing::close_lost(&self.parts, &open).await.map_err(StoreError::after_a_write)?;
                         return Ok(Cancelled::Done(self.shown(task).await?));
                     }
                     Verdict::Lost(first) => first,
@@ -75,29 +73,17 @@ impl PayService {
     }
 
     async fn cancel_open(&self, open: &OpenTask) -> Result<Verdict, StoreError> {
-        let outcome = Arc::new(self.cancelled(open).await);
-        sync::store_one(&self.parts, Finished { outcome, payment: None }).await
-    }
-
-    /// The outcome, with as much of the round's life as the cache has seen.
-    async fn cancelled(&self, open: &OpenTask) -> Outcome {
-        let now_us = self.parts.clock.now_us();
-        let seen = self.parts.cache.get(open.task.task_id).await.ok().flatten();
-        let seen = seen.map(|entry| entry.view).filter(|view| view.round == open.round);
-        let attempt = seen.as_ref().map_or(open.attempts_before, |view| view.attempt);
-        let started_at_us = seen.as_ref().and_then(|view| view.started_at_us);
-        let mut progress = Progress { started_at_us, ..Progress::default() };
-        if let Some(at_us) = started_at_us {
-            progress.history.push(HistoryEntry { state: TaskState::Running, attempt, at_us, reason: None });
-        }
-        let reason = Some(REASON.to_owned());
-        let last = HistoryEntry { state: TaskState::Cancelled, attempt, at_us: now_us, reason: reason.clone() };
-        progress.history.push(last);
-        runner::outcome(open, OutcomeState::Cancelled, attempt, reason, now_us, progress)
+        let outcome = runner::ended_from_outside(&self.parts, open, OutcomeState::Cancelled, REASON).await;
+        sync::store_one(&self.parts, Finished { outcome: Arc::new(outcome), payment: None }).await
     }
 
     async fn close(&self, payment_no: RoundId) -> Result<Cancelled, NotCancelled> {
-        match closing::close(&self.parts, payment_no, REASON).await? {
+        match self.parts.store.payment_end(payment_no).await?.map(|end| end.end) {
+            Some(End::Paid { .. }) => return Err(NotCancelled::Paid(payment_no)),
+            Some(End::Closed { .. }) => return Ok(Cancelled::Done(self.shown(payment_no.task).await?)),
+            None => {}
+        }
+        match closing::close(&self.parts, payment_no, REASON).await.map_err(StoreError::after_a_write)? {
             Closed::Closed => Ok(Cancelled::Done(self.shown(payment_no.task).await?)),
             Closed::GoingOn => Ok(Cancelled::GoingOn(self.shown(payment_no.task).await?)),
             Closed::Paid => Err(NotCancelled::Paid(payment_no)),

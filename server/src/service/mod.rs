@@ -70,17 +70,17 @@ impl PayService {
         Arc::new(OpenTask { task: Arc::new(task), round: 1, accepted_at_us: now_us, attempts_before: 0, key })
     }
 
-    /// Accepts a task: stored and on its way to the queue when this returns. A repeat by key returns the task that the
+    /// Accepts a task: stored when this returns, and about to be sent to the queue. A repeat by key returns the task that the
     /// key made before, as it is now.
     ///
     /// # Errors
     /// See [`NotAccepted`]. After [`StoreError::Unknown`] a repeat with the same key finds out.
     pub async fn submit(&self, open: Arc<OpenTask>) -> Result<Arc<TaskView>, NotAccepted> {
-        if self.parts.settings.accept == AcceptMode::Early {
-            return self.submit_early(open).await;
-        }
         if let Some(known) = self.known_key(&open).await? {
             return Ok(known);
+        }
+        if self.parts.settings.accept == AcceptMode::Early {
+            return self.submit_early(open).await;
         }
         let (waiting, accepted) = oneshot::channel();
         self.backlog.hand_in(Arc::clone(&open), Some(waiting))?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
@@ -114,21 +115,54 @@ impl Publisher {
 async fn publish(parts: &Parts, batch: Vec<HandedIn>) {
     parts.metrics.publish_batch.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
     let opens: Vec<Arc<OpenTask>> = batch.iter().map(|handed_in| Arc::clone(&handed_in.open)).collect();
-    let answers = match accept::accept(parts, &opens).await {
-        Ok(answers) => answers,
+    let whole = match accept::insert(parts, &opens).await {
+        Ok(whole) => whole,
         Err(error) => {
             tracing::warn!(%error, submissions = batch.len(), "submissions were not stored");
-            opens.iter().map(|_| Err(copy(&error))).collect()
+            for handed_in in batch {
+                handed_in.answer(parts, Err(copy(&error))).await;
+            }
+            return;
         }
     };
-    let now_us = parts.clock.now_us();
-    let mut messages = Vec::with_capacity(batch.len());
-    for (HandedIn { open, waiting }, answer) in batch.into_iter().zip(answers) {
-        if matches!(answer, Ok(Ok(Accepted::New))) {
+    let (mut messages, mut undecided) = (Vec::with_capacity(batch.len()), Vec::new());
+    for (handed_in, whole) in batch.into_iter().zip(whole) {
+        if whole {
+            messages.extend(handed_in.answer(parts, Ok(Ok(Accepted::New))).await);
+        } else {
+            undecided.push(decide(parts, handed_in));
+        }
+    }
+    // Those that met a conflict keep nobody else waiting.
+    futures_util::join!(offer(parts, messages), join_all(undecided));
+}
+
+/// Decides a round that met a conflict.
+async fn decide(parts: &Parts, handed_in: HandedIn) {
+    let answer = accept::decide(parts, &handed_in.open).await;
+    let message = handed_in.answer(parts, answer).await;
+    offer(parts, message.into_iter().collect()).await;
+}
+
+async fn offer(parts: &Parts, messages: Vec<Message>) {
+    if parts.settings.accept_only || messages.is_empty() {
+        return;
+    }
+    if let Err(error) = parts.queue.offer(messages).await {
+        tracing::warn!(%error, "accepted tasks were not sent to the queue; the sweeper will send them");
+    }
+}
+
+impl HandedIn {
+    /// Tells whoever waits; gives the message of a round that was accepted.
+    async fn answer(self, parts: &Parts, answer: Answer) -> Option<Message> {
+        let Self { open, waiting } = self;
+        let accepted = matches!(answer, Ok(Ok(Accepted::New)));
+        let now_us = parts.clock.now_us();
+        if accepted {
             parts.metrics.accepted.inc();
             // Shown before it is sent: the runner's views are newer than this one.
             let _ = parts.cache.put(Entry { view: Arc::new(TaskView::queued(&open)), fact_at_us: now_us }).await;
-            messages.push(Message::first(open, now_us));
         } else if waiting.is_none() {
             tracing::warn!(task_id = %open.task.task_id, "a task that was accepted early is lost");
             let _ = parts.cache.evict(open.task.task_id).await;
@@ -136,12 +170,7 @@ async fn publish(parts: &Parts, batch: Vec<HandedIn>) {
         if let Some(waiting) = waiting {
             let _ = waiting.send(flatten(answer));
         }
-    }
-    if parts.settings.accept_only {
-        return;
-    }
-    if let Err(error) = parts.queue.offer(messages).await {
-        tracing::warn!(%error, "accepted tasks were not sent to the queue; the sweeper will send them");
+        accepted.then(|| Message::first(open, now_us))
     }
 }
 

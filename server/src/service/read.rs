@@ -74,12 +74,13 @@ pub async fn latest(parts: &Parts, task: TaskId) -> Result<Option<Latest>, Store
         let round = task.round(number);
         let mut outcome = parts.store.outcome(round).await?;
         if outcome.is_none() {
-            if let Some(open) = parts.store.open_task(round).await? {
+            if let Some(open) = parts.store.open_task(round).await?
                 // A retry that is only half accepted may still be refused: until then the failed round is shown.
-                let accepted = number == 1 || accept::has_own_slot(parts, &open).await?;
-                return Ok(if accepted { Some(Latest::Open(open)) } else { last });
+                && (number == 1 || accept::has_own_slot(parts, &open).await?)
+            {
+                return Ok(Some(Latest::Open(open)));
             }
-            // An open task goes only after its outcome is there: look once more.
+            // An open task, and its slot's being the newest, go only after its outcome is there: look once more.
             outcome = parts.store.outcome(round).await?;
         }
         match outcome {

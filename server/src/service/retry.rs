@@ -5,7 +5,7 @@ use std::sync::Arc;
 use payrig_api::{RETRY_CAP, TaskState};
 
 use super::{
-    NotAccepted, PayService, Refusal, accept,
+    Accepted, NotAccepted, PayService, accept,
     read::{self, Latest},
 };
 use crate::{
@@ -68,8 +68,11 @@ impl PayService {
             key: None,
         };
         let open = Arc::new(open);
-        self.backlog.accept(Arc::clone(&open)).await?;
-        Ok(Arc::new(TaskView::queued(&open)))
+        match self.backlog.accept(Arc::clone(&open)).await? {
+            Accepted::New => Ok(Arc::new(TaskView::queued(&open))),
+            // Another retry was faster, and its round is over.
+            Accepted::Repeat(round) => Ok(self.as_it_is_now(round).await?),
+        }
     }
 
     /// A refused retry uses up a round number, so the ordinary refusal writes nothing.
@@ -92,12 +95,5 @@ impl PayService {
             }
             number = next;
         }
-    }
-}
-
-/// A refusal seen by the caller of a retry.
-impl From<Refusal> for NotRetried {
-    fn from(refusal: Refusal) -> Self {
-        Self::NotAccepted(refusal.into())
     }
 }

@@ -23,6 +23,12 @@ impl EmbeddedStore {
         Ok(Self { commit: Arc::new(GroupCommit::open(folder, &names, Options::default())?) })
     }
 
+    /// Why nothing can be written any more, if so.
+    #[must_use]
+    pub fn broken(&self) -> Option<StoreError> {
+        self.commit.broken().map(|error| failed(&error))
+    }
+
     /// Batch sizes and commit times so far.
     #[must_use]
     pub fn stats(&self) -> Stats {

@@ -31,6 +31,17 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The same failure of a call that had written something before: its fate is unknown.
+    #[must_use]
+    pub fn after_a_write(self) -> Self {
+        match self {
+            Self::Unavailable(reason) => Self::Unknown(reason),
+            other => other,
+        }
+    }
+}
+
 /// Documents that go in one after another, up to the first whose id exists.
 pub type Group = Vec<Document>;
 

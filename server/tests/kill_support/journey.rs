@@ -11,8 +11,6 @@ use tokio::{sync::watch, time::sleep};
 
 use super::client::{Answer, Client, Up};
 
-/// Polls of one journey at most: some minutes of a payer's life.
-const POLLS: u32 = 2_000;
 /// Polls after having paid before the payer loses patience: a lost notification is made up for only by the sweeper.
 const POLLS_PAID: u32 = 25;
 /// Times that an accepted task is unknown before the payer believes it.
@@ -188,10 +186,11 @@ impl Journey {
         self.rival = Some(rival);
     }
 
+    /// Until it is final, however often the server dies meanwhile. Who waits for all journeys has a deadline.
     async fn follow(&mut self, task_id: &str) {
         let path = format!("/v1/pay-tasks/{task_id}");
         let (mut paid, mut unknown) = (0, 0);
-        for poll in 0..POLLS {
+        for poll in 0_u32.. {
             if self.client.is_gone() {
                 return;
             }
@@ -207,7 +206,6 @@ impl Journey {
             }
             sleep(Duration::from_millis(self.intent.poll_every_ms)).await;
         }
-        self.odd.push(format!("{task_id}: not final after {POLLS} polls"));
     }
 
     /// Writes down what a query showed; whether it showed the task.

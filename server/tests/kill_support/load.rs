@@ -76,7 +76,8 @@ impl Load {
             }
         };
         let ended = self.runtime.block_on(async { timeout(LAST_JOURNEYS, all).await });
-        assert!(ended.is_ok(), "journeys do not come to an end");
+        let left = self.payers.len();
+        assert!(ended.is_ok(), "{left} journeys do not come to an end");
         told
     }
 }

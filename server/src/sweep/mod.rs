@@ -1,0 +1,168 @@
+//! The sweeper: one mechanism for everything slow. It looks at open work by age and does the next thing: lost messages,
+//! lost notifications, half-done acceptances, crashes and restarts all end here.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use crate::{
+    model::{Collection, Document, TaskId},
+    notice,
+    parts::{Parts, micros},
+    store::DocumentStore as _,
+};
+
+mod keys;
+mod visit;
+
+pub use keys::forget_keys;
+pub use visit::visit;
+
+/// The ages at which open work is looked at.
+const AGES: [Duration; 5] = [
+    Duration::from_secs(30),
+    Duration::from_mins(1),
+    Duration::from_mins(2),
+    Duration::from_mins(5),
+    Duration::from_mins(10),
+];
+/// How often there is a window to look at.
+const TICK: Duration = Duration::from_secs(10);
+/// How often everything older than the pay window is looked at.
+const FULL: Duration = Duration::from_mins(1);
+/// Documents read at a time.
+const PAGE: usize = 128;
+/// A page takes at least this long (20,000 visits a second), so that a sweep never keeps requests waiting.
+const PAGE_TAKES: Duration = Duration::from_micros(6_400);
+/// Open tasks under way at a time: what waits for the channel is mostly idle.
+const UNDER_WAY: usize = 1_024;
+
+/// Which open tasks are looked at, and how far.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Made at or after this instant.
+    from_us: u64,
+    /// Made before this instant.
+    before_us: u64,
+    /// The messages of rounds that were accepted before this instant are surely lost.
+    lost_before_us: u64,
+    /// Only what the store and the queue can do: rounds without an outcome.
+    unsettled_only: bool,
+}
+
+/// Looks at everything that was open before the start, then at what grows old, until told to stop.
+pub async fn run(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
+    let started_us = parts.clock.now_us();
+    let sweeping = async {
+        recover(&parts, started_us).await;
+        sweep_for_ever(&parts, started_us).await;
+    };
+    // Cut between two looks at the store: each visit is as good as a crash there, and is made again.
+    tokio::select! {
+        () = sweeping => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn sweep_for_ever(parts: &Arc<Parts>, started_us: u64) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cursors = AGES.map(|age| started_us.saturating_sub(micros(age)));
+    let mut full_at_us = started_us;
+    loop {
+        tick.tick().await;
+        let now_us = parts.clock.now_us();
+        notices(parts, now_us.saturating_sub(micros(AGES[0]))).await;
+        for (number, age) in AGES.iter().enumerate() {
+            let before_us = now_us.saturating_sub(micros(*age));
+            // Where sweeping cannot keep up, the next age looks at what this one leaves out.
+            let next_age = AGES.get(number + 1).copied().unwrap_or(parts.settings.pay_window);
+            let from_us = cursors[number].max(now_us.saturating_sub(micros(next_age)));
+            visit_all(parts, Look { from_us, before_us, lost_before_us: 0, unsettled_only: false }).await;
+            cursors[number] = before_us;
+        }
+        if now_us.saturating_sub(full_at_us) >= micros(FULL) {
+            full_at_us = now_us;
+            let before_us = now_us.saturating_sub(micros(parts.settings.pay_window));
+            visit_all(parts, Look { from_us: 0, before_us, lost_before_us: 0, unsettled_only: false }).await;
+        }
+    }
+}
+
+/// Looks at everything that was open before this instant: first what needs nobody else, then what the channel is asked.
+pub async fn recover(parts: &Arc<Parts>, before_us: u64) {
+    // What was sent by an earlier start is gone with it, however busy the queue is with what has come since.
+    let lost_before_us = if parts.queue.dies_with_the_process() { before_us } else { 0 };
+    notices(parts, before_us).await;
+    let look = Look { from_us: 0, before_us, lost_before_us, unsettled_only: true };
+    let seen = visit_all(parts, look).await;
+    visit_all(parts, Look { unsettled_only: false, ..look }).await;
+    if seen > 0 {
+        tracing::info!(open_tasks = seen, "open work of an earlier start was taken up");
+    }
+}
+
+/// Visits open tasks; returns how many. Pages are read while visits of earlier ones still wait for the channel.
+async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
+    let mut after = (look.from_us > 0).then(|| TaskId::floor(look.from_us).to_string());
+    let before = TaskId::floor(look.before_us).to_string();
+    let (mut seen, mut under_way) = (0, FuturesUnordered::new());
+    loop {
+        let page = parts.store.range(Collection::OpenTasks, after.as_deref(), Some(&before), PAGE).await;
+        let page = page.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the sweeper cannot read the open tasks; it tries again later");
+            Vec::new()
+        });
+        let Some(last) = page.last() else { break };
+        after = Some(last.id());
+        seen += page.len();
+        for document in page {
+            under_way.push(visit_document(Arc::clone(parts), document, look));
+        }
+        let breath = tokio::time::sleep(PAGE_TAKES);
+        tokio::pin!(breath);
+        let mut breathing = true;
+        while breathing || under_way.len() > UNDER_WAY {
+            tokio::select! {
+                () = &mut breath, if breathing => breathing = false,
+                Some(()) = under_way.next(), if !under_way.is_empty() => {}
+            }
+        }
+    }
+    while under_way.next().await.is_some() {}
+    seen
+}
+
+async fn visit_document(parts: Arc<Parts>, document: Document, look: Look) {
+    let Document::OpenTask(open) = document else { return };
+    parts.metrics.swept.inc();
+    if let Err(error) = visit::look_at(&parts, &open, look.lost_before_us, look.unsettled_only).await {
+        tracing::warn!(round = open.round_id().document_id(), %error, "the sweeper got no further with a task");
+    }
+}
+
+/// Works off notices that have waited since before this instant.
+async fn notices(parts: &Arc<Parts>, before_us: u64) {
+    let mut after: Option<String> = None;
+    loop {
+        let page = match parts.store.range(Collection::Notices, after.as_deref(), None, PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "the sweeper cannot read the notices; it tries again later");
+                return;
+            }
+        };
+        let Some(last) = page.last() else { return };
+        after = Some(last.id());
+        for document in page {
+            let Document::Notice(found) = document else { continue };
+            if found.at_us > before_us {
+                continue;
+            }
+            if let Err(error) = notice::work_off(parts, &found).await {
+                tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a notice stays");
+            }
+        }
+    }
+}
