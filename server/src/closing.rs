@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     channel::{CloseAnswer, PaidNotice, PaymentChannel as _},
-    model::{Closing, Document, End, OpenTask, PaymentEnd, RoundId},
+    model::{Closing, Collection, Document, End, OpenTask, PaymentEnd, RoundId},
     notice,
     parts::Parts,
     store::StoreError,
@@ -81,5 +81,27 @@ async fn closed(parts: &Parts, payment_no: RoundId, reason: &str) -> Result<Clos
     if parts.store.notice(payment_no).await?.is_none() {
         notice::let_go(parts, payment_no).await?;
     }
+    forget(parts, payment_no).await?;
     Ok(Closed::Closed)
+}
+
+/// Goes on with a closing that no open task keeps in sight any more: a cancellation let it go while an attempt was under
+/// way, whose runner was lost in the middle of closing.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn take_up(parts: &Parts, closing: &Closing) -> Result<(), StoreError> {
+    if parts.store.payment_end(closing.payment_no).await?.is_some() {
+        return forget(parts, closing.payment_no).await;
+    }
+    if parts.store.open_task(closing.payment_no).await?.is_none() {
+        go_on(parts, closing.payment_no, &closing.reason).await?;
+    }
+    Ok(())
+}
+
+/// What was wanted has come to its end.
+async fn forget(parts: &Parts, payment_no: RoundId) -> Result<(), StoreError> {
+    parts.store.delete_one(Collection::Closings, payment_no.payment_no()).await?;
+    Ok(())
 }

@@ -153,7 +153,8 @@ impl ResultCache for MemoryCache {
     async fn put(&self, entry: Entry) -> Result<(), CacheError> {
         let task = entry.view.task.task_id;
         let goes_at = Instant::now() + KEPT;
-        if self.len() >= self.inner.capacity {
+        // Only for a new entry: the one that is there must not go, or an older version could take its place.
+        if self.len() >= self.inner.capacity && !self.inner.entries.contains_key(&task) {
             self.make_room();
         }
         match self.inner.entries.entry(task) {

@@ -154,18 +154,20 @@ pub async fn repeat(parts: &Parts, known: &IdempotencyKey, used: &KeyUse) -> Res
         return Err(Refusal::KeyReused.into());
     }
     let round = known.task_id.round(1);
-    if let Some(outcome) = parts.store.outcome(round).await? {
-        return match outcome.state {
-            OutcomeState::Refused => Err(refused_before(parts, &outcome).await?.into()),
-            _ => Ok(round),
-        };
+    let mut outcome = parts.store.outcome(round).await?;
+    if outcome.is_none() {
+        if let Some(open) = parts.store.open_task(round).await? {
+            finish(parts, &open).await.map_err(StoreError::after_a_write)??;
+            return Ok(round);
+        }
+        // An open task goes only after its outcome is there: look once more.
+        outcome = parts.store.outcome(round).await?;
     }
-    let Some(open) = parts.store.open_task(round).await? else {
-        let gone = StoreError::Unknown(format!("task {} of a key is not there", known.task_id));
-        return if parts.store.outcome(round).await?.is_some() { Ok(round) } else { Err(gone.into()) };
-    };
-    finish(parts, &open).await.map_err(StoreError::after_a_write)??;
-    Ok(round)
+    match outcome {
+        Some(outcome) if outcome.state == OutcomeState::Refused => Err(refused_before(parts, &outcome).await?.into()),
+        Some(_) => Ok(round),
+        None => Err(StoreError::Unknown(format!("task {} of a key is not there", known.task_id)).into()),
+    }
 }
 
 /// Finishes the acceptance of a round that may be half done, and sends it to the queue if that made it whole.

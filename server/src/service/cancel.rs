@@ -11,7 +11,7 @@ use super::{
 use crate::{
     closing::{self, Closed},
     model::{End, OpenTask, OutcomeState, RoundId, TaskId, TaskView},
-    runner,
+    notice, runner,
     store::StoreError,
     sync::{self, Finished, Verdict},
 };
@@ -80,7 +80,11 @@ impl PayService {
     async fn close(&self, payment_no: RoundId) -> Result<Cancelled, NotCancelled> {
         match self.parts.store.payment_end(payment_no).await?.map(|end| end.end) {
             Some(End::Paid { .. }) => return Err(NotCancelled::Paid(payment_no)),
-            Some(End::Closed { .. }) => return Ok(Cancelled::Done(self.shown(payment_no.task).await?)),
+            Some(End::Closed { .. }) => {
+                // Whoever wrote the end may not have shown it yet.
+                notice::show_end(&self.parts, payment_no).await?;
+                return Ok(Cancelled::Done(self.shown(payment_no.task).await?));
+            }
             None => {}
         }
         match closing::close(&self.parts, payment_no, REASON).await.map_err(StoreError::after_a_write)? {

@@ -9,7 +9,7 @@ use super::{
     read::{self, Latest},
 };
 use crate::{
-    model::{OpenTask, OutcomeState, TaskId, TaskView, retry::manual_retry_left},
+    model::{OpenTask, Outcome, OutcomeState, TaskId, TaskView, retry::manual_retry_left},
     store::StoreError,
 };
 
@@ -42,24 +42,13 @@ impl PayService {
     /// # Errors
     /// See [`NotRetried`].
     pub async fn retry(&self, merchant: &str, task: TaskId) -> Result<Arc<TaskView>, NotRetried> {
-        let outcome = match read::latest(&self.parts, task).await? {
-            None => return Err(NotRetried::NotFound),
-            Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
-                return Err(NotRetried::WrongState(TaskState::Queued));
+        let (outcome, round) = loop {
+            let outcome = self.last_failed(merchant, task).await?;
+            self.order_is_free(&outcome.task.order()).await?;
+            if let Some(round) = self.next_round(&outcome).await? {
+                break (outcome, round);
             }
-            Some(Latest::Settled(outcome)) if outcome.task.merchant.as_ref() == merchant => outcome,
-            Some(_) => return Err(NotRetried::NotFound),
         };
-        match outcome.state {
-            OutcomeState::Failed if manual_retry_left(outcome.attempt) => {}
-            OutcomeState::Failed => return Err(NotRetried::UsedUp),
-            OutcomeState::Succeeded => return Err(NotRetried::WrongState(TaskState::Succeeded)),
-            OutcomeState::Cancelled | OutcomeState::Refused => {
-                return Err(NotRetried::WrongState(TaskState::Cancelled));
-            }
-        }
-        self.order_is_free(&outcome.task.order()).await?;
-        let round = self.next_round(task, outcome.round).await?.ok_or(NotRetried::UsedUp)?;
         let open = OpenTask {
             task: Arc::clone(&outcome.task),
             round,
@@ -75,6 +64,24 @@ impl PayService {
         }
     }
 
+    /// The outcome of the last round, if it may be retried.
+    async fn last_failed(&self, merchant: &str, task: TaskId) -> Result<Arc<Outcome>, NotRetried> {
+        let outcome = match read::latest(&self.parts, task).await? {
+            None => return Err(NotRetried::NotFound),
+            Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
+                return Err(NotRetried::WrongState(TaskState::Queued));
+            }
+            Some(Latest::Settled(outcome)) if outcome.task.merchant.as_ref() == merchant => outcome,
+            Some(_) => return Err(NotRetried::NotFound),
+        };
+        match outcome.state {
+            OutcomeState::Failed if manual_retry_left(outcome.attempt) => Ok(outcome),
+            OutcomeState::Failed => Err(NotRetried::UsedUp),
+            OutcomeState::Succeeded => Err(NotRetried::WrongState(TaskState::Succeeded)),
+            OutcomeState::Cancelled | OutcomeState::Refused => Err(NotRetried::WrongState(TaskState::Cancelled)),
+        }
+    }
+
     /// A refused retry uses up a round number, so the ordinary refusal writes nothing.
     async fn order_is_free(&self, order: &crate::model::OrderKey) -> Result<(), NotRetried> {
         if let Some((last, _)) = accept::last_slot(&self.parts, order).await?
@@ -85,15 +92,17 @@ impl PayService {
         Ok(())
     }
 
-    /// The first round number after this one that has no outcome.
-    async fn next_round(&self, task: TaskId, after: u8) -> Result<Option<u8>, StoreError> {
-        let mut number = after;
+    /// The number of the round after this one, beyond those that were refused. Nothing if another retry has had its round
+    /// meanwhile: how many attempts are left is then another question.
+    async fn next_round(&self, last: &Outcome) -> Result<Option<u8>, NotRetried> {
+        let mut number = last.round;
         loop {
-            let Some(next) = number.checked_add(1) else { return Ok(None) };
-            if self.parts.store.outcome(task.round(next)).await?.is_none() {
-                return Ok(Some(next));
+            number = number.checked_add(1).ok_or(NotRetried::UsedUp)?;
+            match self.parts.store.outcome(last.task.task_id.round(number)).await? {
+                None => return Ok(Some(number)),
+                Some(outcome) if outcome.state == OutcomeState::Refused => {}
+                Some(_) => return Ok(None),
             }
-            number = next;
         }
     }
 }

@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{
+    closing,
     model::{Collection, Document, TaskId},
     notice,
     parts::{Parts, micros},
@@ -86,6 +87,7 @@ async fn sweep_for_ever(parts: &Arc<Parts>, started_us: u64) {
             full_at_us = now_us;
             let before_us = now_us.saturating_sub(micros(parts.settings.pay_window));
             visit_all(parts, Look { from_us: 0, before_us, lost_before_us: 0, unsettled_only: false }).await;
+            closings(parts, now_us.saturating_sub(micros(AGES[0]))).await;
         }
     }
 }
@@ -98,6 +100,7 @@ pub async fn recover(parts: &Arc<Parts>, before_us: u64) {
     let look = Look { from_us: 0, before_us, lost_before_us, unsettled_only: true };
     let seen = visit_all(parts, look).await;
     visit_all(parts, Look { unsettled_only: false, ..look }).await;
+    closings(parts, before_us).await;
     if seen > 0 {
         tracing::info!(open_tasks = seen, "open work of an earlier start was taken up");
     }
@@ -162,6 +165,31 @@ async fn notices(parts: &Arc<Parts>, before_us: u64) {
             }
             if let Err(error) = notice::work_off(parts, &found).await {
                 tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a notice stays");
+            }
+        }
+    }
+}
+
+/// Takes up closings that were wanted before this instant and that nobody has in sight.
+async fn closings(parts: &Arc<Parts>, before_us: u64) {
+    let mut after: Option<String> = None;
+    loop {
+        let page = match parts.store.range(Collection::Closings, after.as_deref(), None, PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "the sweeper cannot read the closings; it tries again later");
+                return;
+            }
+        };
+        let Some(last) = page.last() else { return };
+        after = Some(last.id());
+        for document in page {
+            let Document::Closing(found) = document else { continue };
+            if found.at_us > before_us {
+                continue;
+            }
+            if let Err(error) = closing::take_up(parts, &found).await {
+                tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a closing stays");
             }
         }
     }
