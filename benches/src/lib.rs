@@ -10,3 +10,4 @@ pub mod disk;
 pub mod figures;
 pub mod report;
 pub mod suite;
+pub mod soak;

@@ -132,6 +132,12 @@ impl Figure {
         self.notes.push(text);
     }
 
+    /// Our rate, the middle of the rounds'.
+    #[must_use]
+    pub fn our_rate(&self) -> f64 {
+        self.median(|round| round.ours.rate)
+    }
+
     fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
         Spread::of(self.rounds.iter().map(of)).median
     }
@@ -152,7 +158,7 @@ impl Figure {
             "{:<50} {median:>5.2} {:>13} {target:>6} {verdict:>6} {:>8.0} {:>9} {:>7.1} {:>7.1} {:>6.2}",
             self.name,
             format!("({min:.2}..{max:.2})"),
-            self.median(|round| round.ours.rate),
+            self.our_rate(),
             format!("{:.0}{limited}", self.median(|round| round.bare.capacity())),
             self.median(|round| round.ours.cpu_us),
             self.median(|round| round.bare.cpu_us),

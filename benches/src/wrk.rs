@@ -109,6 +109,21 @@ impl Counted {
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds
     }
+
+    /// The same, if no reply was an error.
+    ///
+    /// # Errors
+    /// Where one was, or there was none at all.
+    pub fn without_errors(self) -> Result<Self, PerfError> {
+        let Self { requests, status, connect, read, write, timeout, .. } = self;
+        if status + connect + read + write + timeout == 0 && requests > 0 {
+            return Ok(self);
+        }
+        Err(PerfError::broken(format!(
+            "of {requests} replies {status} were errors; sockets: {connect} connect, {read} read, {write} write, \
+             {timeout} timeout"
+        )))
+    }
 }
 
 impl Wrk {
@@ -157,7 +172,7 @@ impl Wrk {
     /// # Errors
     /// Where wrk fails, or any reply was an error.
     pub fn run(&self, load: &Load<'_>) -> Result<Counted, PerfError> {
-        self.start(load)?.finish()
+        self.start(load)?.finish()?.without_errors()
     }
 }
 
@@ -168,27 +183,19 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits for its end. An error among the replies is an error of the suite.
+    /// Waits for its end; errors among the replies are counted.
     ///
     /// # Errors
-    /// Where wrk fails, or any reply was an error.
+    /// Where wrk fails.
     pub fn finish(self) -> Result<Counted, PerfError> {
         let Self { child, what } = self;
         let output = child.wait_with_output().map_err(PerfError::io("waiting for wrk"))?;
         let said = String::from_utf8_lossy(&output.stdout);
         let result = said.lines().find_map(|line| line.strip_prefix("RESULT "));
         let counted: Option<Counted> = result.and_then(|json| serde_json::from_str(json).ok());
-        let Some(counted) = counted else {
+        counted.ok_or_else(|| {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            return Err(PerfError::broken(format!("{what} gave no result: {said}{complaint}")));
-        };
-        let Counted { requests, status, connect, read, write, timeout, .. } = counted;
-        if status + connect + read + write + timeout > 0 || requests == 0 {
-            return Err(PerfError::broken(format!(
-                "{what}: of {requests} replies {status} were errors; sockets: {connect} connect, {read} read, {write} \
-                 write, {timeout} timeout"
-            )));
-        }
-        Ok(counted)
+            PerfError::broken(format!("{what} gave no result: {said}{complaint}"))
+        })
     }
 }

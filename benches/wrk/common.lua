@@ -1,4 +1,29 @@
 -- Prepended to every script: counters of the thread, and the result as one line of JSON.
+local ffi = require("ffi")
+ffi.cdef [[
+  struct perf_time { long seconds; long nanoseconds; };
+  int clock_gettime(int clock, struct perf_time *now);
+]]
+local MONOTONIC = 1
+local reading = ffi.new("struct perf_time")
+
+function now()
+  ffi.C.clock_gettime(MONOTONIC, reading)
+  return tonumber(reading.seconds) + tonumber(reading.nanoseconds) * 1e-9
+end
+
+-- Holds requests back to so many a second; 0 or nothing: as many as the connections give.
+function pace(rate)
+  if not rate or rate <= 0 then return end
+  local slot = now()
+  -- wrk asks for this only where it is defined.
+  function delay()
+    local at = now()
+    slot = math.max(slot + 1 / rate, at - 0.05)
+    return math.max(0, (slot - at) * 1000)
+  end
+end
+
 submitted, polled, unsettled = 0, 0, 0
 local threads = {}
 

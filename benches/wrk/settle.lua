@@ -1,23 +1,13 @@
--- Each payment is submitted, and queried once after a while. Arguments: tag, and the while in seconds.
-local ffi = require("ffi")
-ffi.cdef [[
-  struct perf_time { long seconds; long nanoseconds; };
-  int clock_gettime(int clock, struct perf_time *now);
-]]
-local MONOTONIC = 1
-local reading = ffi.new("struct perf_time")
+-- Each payment is submitted, and queried once after a while. Arguments: tag, the while in seconds,
+-- and requests a second at most.
 local next_submission, wait
 -- A queue of ids and when each is to be queried.
 local ids, due, first, last = {}, {}, 1, 0
 
-local function now()
-  ffi.C.clock_gettime(MONOTONIC, reading)
-  return tonumber(reading.seconds) + tonumber(reading.nanoseconds) * 1e-9
-end
-
 function init(args)
   next_submission = submission(args[1], false)
   wait = tonumber(args[2])
+  pace(tonumber(args[3]))
 end
 
 function request()

@@ -1,8 +1,10 @@
--- Submissions with unique order numbers. Arguments: tag, and `key` for an idempotency key each.
+-- Submissions with unique order numbers. Arguments: tag, `key` for an idempotency key each (else `-`),
+-- and requests a second at most.
 local next_submission
 
 function init(args)
   next_submission = submission(args[1], args[2] == "key")
+  pace(tonumber(args[3]))
 end
 
 function request()

@@ -13,12 +13,15 @@ use payrig_benches::{
     error::PerfError,
     machine,
     report::{self, Figure},
+    soak::{self, Verdict},
     suite::{Options, Rig, Scenario},
 };
 use serde::Serialize;
 
 /// A ratio is below its target.
 const SHORT: u8 = 99;
+/// The soak's samples scatter too much to say anything.
+const INCONCLUSIVE: u8 = 6;
 
 /// Measures the reference server as ratios to a bare hyper server of the same runtime with replies of the same size.
 ///
@@ -41,6 +44,15 @@ struct Flags {
     /// Seconds of a measurement in them
     #[arg(long, default_value_t = 30)]
     steady_seconds: u64,
+    /// Instead of the suite: a constant rate for so long (10m), at 80 % of what `settle` reaches, and is memory flat?
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    soak: Option<Duration>,
+    /// Payments a second of the soak [default: 80 % of `settle`, measured first]
+    #[arg(long, value_name = "RATE", requires = "soak")]
+    rate: Option<f64>,
+    /// Of a hundred payers of the soak, so many pay; the others abandon their payments
+    #[arg(long, default_value_t = 30, value_name = "SHARE")]
+    paying: u64,
     /// The server's program [default: built and taken from beside this one]
     #[arg(long, value_name = "PROGRAM")]
     server: Option<PathBuf>,
@@ -90,6 +102,9 @@ fn run(flags: &Flags) -> Result<ExitCode, PerfError> {
     let options = options(flags)?;
     pin(flags.load_core)?;
     let rig = Rig::new(options)?;
+    if let Some(time) = flags.soak {
+        return soak(&rig, flags, time);
+    }
     let before = disk::sync_latency(&rig.options.folder)?;
     println!(
         "{}; fdatasync of 4 KiB: p50 {:.0} us, p99 {:.0} us",
@@ -112,6 +127,32 @@ fn run(flags: &Flags) -> Result<ExitCode, PerfError> {
     write(flags, [before, after], &figures)?;
     let short = figures.iter().any(|figure| figure.pass == Some(false));
     Ok(if short { ExitCode::from(SHORT) } else { ExitCode::SUCCESS })
+}
+
+/// The share of the rate of `settle` that is held.
+const SOAK_SHARE: f64 = 0.8;
+
+fn soak(rig: &Rig, flags: &Flags, time: Duration) -> Result<ExitCode, PerfError> {
+    let rate = match flags.rate {
+        Some(rate) => rate,
+        None => {
+            let settle = Scenario::ALL.iter().find(|scenario| scenario.name == "settle");
+            let figures = settle.map_or_else(|| Ok(Vec::new()), |settle| settle.run(rig))?;
+            println!("{}", report::head());
+            figures.iter().for_each(|figure| println!("{}", figure.line()));
+            figures.first().map_or(0.0, Figure::our_rate) * SOAK_SHARE
+        }
+    };
+    println!("{rate:.0} payments a second for {}, {} of 100 pay", humantime::format_duration(time), flags.paying);
+    let soaked = soak::soak(rig, soak::Options { time, rate, paying: flags.paying }, |line| println!("{line}"))?;
+    println!("{:?}: {}; {:.0} payments a second were settled", soaked.verdict, soaked.words, soaked.rate_held);
+    save(&flags.json_file, &soaked)?;
+    Ok(match soaked.verdict {
+        Verdict::Flat => ExitCode::SUCCESS,
+        Verdict::Grows => ExitCode::from(SHORT),
+        Verdict::Inconclusive => ExitCode::from(INCONCLUSIVE),
+        Verdict::Broken => ExitCode::FAILURE,
+    })
 }
 
 fn chosen(only: &[String]) -> Result<Vec<Scenario>, PerfError> {
@@ -181,12 +222,15 @@ fn write(flags: &Flags, sync_latency: [SyncLatency; 2], figures: &[Figure]) -> R
         steady_seconds: flags.steady_seconds,
         figures,
     };
-    let path = flags.json_file.as_path();
+    save(&flags.json_file, &results)
+}
+
+fn save(path: &Path, results: &impl Serialize) -> Result<(), PerfError> {
     let what = || PerfError::io(format!("writing {}", path.display()));
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(what())?;
     }
-    let mut json = serde_json::to_vec_pretty(&results).map_err(|error| PerfError::broken(error.to_string()))?;
+    let mut json = serde_json::to_vec_pretty(results).map_err(|error| PerfError::broken(error.to_string()))?;
     json.push(b'\n');
     replace(path, &json).map_err(what())?;
     println!("all figures: {}", path.display());

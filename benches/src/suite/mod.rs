@@ -201,6 +201,23 @@ fn until_settled(server: &Server, at_most: Duration) -> Result<(), PerfError> {
     }
 }
 
+/// Waits until a server has nothing to do any more, as what it does at its start would be counted as a request's.
+///
+/// # Errors
+/// Where that takes over two minutes.
+fn until_quiet(server: &Server) -> Result<(), PerfError> {
+    const LOOKS: usize = 240;
+    const QUIET: f64 = 0.03;
+    for _ in 0..LOOKS {
+        let window = Window::open(server.pid(), LoadProcess::Ended)?;
+        std::thread::sleep(Duration::from_millis(500));
+        if window.close()?.server_busy() < QUIET {
+            return Ok(());
+        }
+    }
+    Err(PerfError::broken("the server is still busy two minutes after its start"))
+}
+
 /// A scenario by its name on the command line.
 pub struct Scenario {
     /// Its name.

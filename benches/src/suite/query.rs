@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{Rig, in_turn, submit_order, until_settled};
+use super::{Rig, in_turn, submit_order, until_quiet, until_settled};
 use crate::{
     child::Server,
     client::{Connection, Metrics, Reply},
@@ -15,16 +15,16 @@ const CONNECTIONS: usize = 64;
 /// Ids that are asked for in turn while they are cached: so few that the one look at the store that each causes after
 /// 5 s is lost among the hits.
 const CACHED: usize = 200;
-/// An entry that is not final is believed for 5 s; ids come round later than that.
-const ROUND_TRIP_S: f64 = 5.5;
-/// What ours reaches at most, of the bare server's rate: so many ids are needed.
-const AT_MOST: f64 = 0.9;
+/// Ids that only the store knows: more than its block cache holds.
+const STORED: usize = 200_000;
+/// Entries of the result cache while they are asked for.
+const CACHE: &str = "1000";
 /// The share of queries that may go the other way.
 const STRAYS: f64 = 0.01;
 
 /// A query that hits the cache.
 pub(super) fn cache(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
-    let mut figure = Figure::new("query, cache hit, 64 connections", Some(0.85));
+    let mut figure = Figure::new(&format!("query, cache hit, {CONNECTIONS} connections"), Some(0.85));
     let data = rig.fresh_folder("cache")?;
     let ours = rig.server(&data, &[])?;
     let ids = rig.options.folder.join("cached-ids");
@@ -56,53 +56,67 @@ pub(super) fn cache(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
     Ok(vec![figure])
 }
 
-/// A query that hits the store: each round starts the server afresh on a filled folder and asks for each id once in 5 s,
-/// in no order.
+/// A query that hits the store, of ids in the order of their submission and in none. The server is started afresh on the
+/// filled folder, and its cache holds so little that an id is long gone when it comes round.
 pub(super) fn store(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
-    let mut figure = Figure::new("query, store hit, 64 connections", Some(0.7));
     let data = rig.fresh_folder("store")?;
     let ids = rig.options.folder.join("stored-ids");
-    let ids_text = ids.display().to_string();
     let filling = rig.server(&data, &[])?;
-    fill(rig, &filling, &ids, 1)?;
+    fill(rig, &filling, &ids, STORED)?;
     let sample = sample_query(&filling, &ids)?.canned();
-    let bare = rig.bare(&sample, &sample)?;
-    let first_ids = [ids_text.as_str(), "0"];
-    let load = |server: &Server| Load {
-        address: server.address,
-        connections: CONNECTIONS,
-        seconds: rig.options.seconds,
-        script: Script::Query,
-        arguments: &[],
-    };
-    let calibration = rig.measure(&bare, &Load { arguments: &first_ids, seconds: 2, ..load(&bare) })?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of ids")]
-    let wanted = (calibration.capacity() * AT_MOST * ROUND_TRIP_S) as usize;
-    fill(rig, &filling, &ids, wanted)?;
     filling.stop()?;
+    let bare = rig.bare(&sample, &sample)?;
+    // Without workers nothing but queries happens: no sweep of the open tasks either.
+    let ours = rig.server(&data, &["--workers", "0", "--cache-capacity", CACHE])?;
+    until_quiet(&ours)?;
+    let in_order = stored(rig, &ours, &bare, &ids, "in order of submission")?;
     shuffle(&ids)?;
-    figure.note(format!("{wanted} ids in no order, the server started afresh for each round"));
+    let in_no_order = stored(rig, &ours, &bare, &ids, "in no order")?;
+    drop(ours);
+    fs::remove_dir_all(&data).map_err(PerfError::io("removing the filled folder"))?;
+    Ok(vec![in_order, in_no_order])
+}
+
+fn stored(rig: &Rig, ours: &Server, bare: &Server, ids: &Path, order: &str) -> Result<Figure, PerfError> {
+    let mut figure = Figure::new(&format!("query, store hit, {order}, {CONNECTIONS} connections"), Some(0.7));
+    let (mut our_cycle, mut bare_cycle) = (Cycle { rig, ids, at: 0 }, Cycle { rig, ids, at: 0 });
     for round in 0..rig.options.rounds {
-        let start = (round * wanted / rig.options.rounds).to_string();
-        let arguments = [ids_text.as_str(), &start];
-        let measure_ours = || -> Result<Side, PerfError> {
-            // Without workers nothing but queries happens: no sweep of the open tasks either.
-            let ours = rig.server(&data, &["--workers", "0"])?;
+        let measure_ours = || {
+            our_cycle.turn(ours, super::SETTLE_S)?;
             let before = Metrics::read(ours.address)?;
-            // Each id once: the settling part has ids of its own, half-way round the list.
-            let half_way = (round * wanted / rig.options.rounds + wanted / 2).to_string();
-            let settling = [ids_text.as_str(), &half_way];
-            rig.wrk.run(&Load { arguments: &settling, seconds: super::SETTLE_S, ..load(&ours) })?;
-            let side = rig.measure_settled(&ours, &Load { arguments: &arguments, ..load(&ours) })?;
-            went(&ours, &before, "payrig_cache_hits_total")?;
+            let side = our_cycle.turn(ours, rig.options.seconds)?;
+            went(ours, &before, "payrig_cache_hits_total")?;
             Ok(side)
         };
-        let measure_bare = || rig.measure(&bare, &Load { arguments: &arguments, ..load(&bare) });
+        let measure_bare = || {
+            bare_cycle.turn(bare, super::SETTLE_S)?;
+            bare_cycle.turn(bare, rig.options.seconds)
+        };
         let (ours, bare) = in_turn(round, measure_ours, measure_bare)?;
         figure.push(ours, bare);
     }
-    fs::remove_dir_all(&data).map_err(PerfError::io("removing the filled folder"))?;
-    Ok(vec![figure])
+    Ok(figure)
+}
+
+/// Ids that come round in the same order, each load going on where the last one stopped.
+struct Cycle<'a> {
+    rig: &'a Rig,
+    ids: &'a Path,
+    at: usize,
+}
+
+impl Cycle<'_> {
+    fn turn(&mut self, server: &Server, seconds: u64) -> Result<Side, PerfError> {
+        let (ids, at) = (self.ids.display().to_string(), self.at.to_string());
+        let arguments = [ids.as_str(), &at];
+        let (address, script) = (server.address, Script::Query);
+        let load = Load { address, connections: CONNECTIONS, seconds, script, arguments: &arguments };
+        let side = self.rig.measure_settled(server, &load)?;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+        let asked = side.count as usize;
+        self.at += asked + CONNECTIONS;
+        Ok(side)
+    }
 }
 
 /// Submits so many orders, waits until they are settled, and leaves their ids in a file.

@@ -30,7 +30,7 @@ fn alone(rig: &Rig, connections: usize, key: bool, target: Option<f64>) -> Resul
     let bare = rig.bare(&sample, &sample)?;
     let measure = |server: &Server| {
         // Two loads, settling and measured, must not repeat each other's order numbers.
-        let kind = if key { "key" } else { "" };
+        let kind = if key { "key" } else { "-" };
         let (settling, measured) = (rig.tag(), rig.tag());
         let (settling, measured) = ([settling.as_str(), kind], [measured.as_str(), kind]);
         let load = |seconds, arguments| {
