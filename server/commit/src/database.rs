@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fjall::config::{
-    BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, PinningPolicy, RestartIntervalPolicy,
+    BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry, HashRatioPolicy, PartitioningPolicy,
+    PinningPolicy, RestartIntervalPolicy,
 };
 use fjall::{AbstractTree as _, CompressionType, Keyspace, KeyspaceCreateOptions, PersistMode};
 
@@ -211,6 +212,10 @@ fn space_options(options: &Options) -> KeyspaceCreateOptions {
             bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
         ]))
         .filter_block_pinning_policy(PinningPolicy::new([true, true, false]))
+        // A point read goes through one index block a table: kept in memory, it costs no look into the block cache.
+        .index_block_pinning_policy(PinningPolicy::new([true, true, true, false]))
+        .index_block_partitioning_policy(PartitioningPolicy::all(false))
+        .data_block_hash_ratio_policy(HashRatioPolicy::all(1.0))
         .expect_point_read_hits(false)
 }
 

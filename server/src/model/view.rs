@@ -118,6 +118,13 @@ impl TaskView {
         })
     }
 
+    /// The same success with the end that its payment came to.
+    #[must_use]
+    pub fn ended(&self, end: &PaymentEnd) -> Self {
+        let payment = self.payment.as_ref().map(|payment| payment.ended(end));
+        Self { payment, body: OnceLock::new(), ..self.clone() }
+    }
+
     /// Which round is shown.
     #[must_use]
     pub fn round_id(&self) -> RoundId {
@@ -205,16 +212,22 @@ impl PaymentView {
             paid_at_us: None,
             transaction_id: None,
         };
-        match end.map(|end| &end.end) {
-            None => {}
-            Some(End::Closed { .. }) => view.state = PaymentState::Closed,
-            Some(End::Paid { transaction_id, paid_at_us, .. }) => {
-                view.state = PaymentState::Paid;
-                view.paid_at_us = Some(*paid_at_us);
-                view.transaction_id = Some(Arc::clone(transaction_id));
-            }
+        if let Some(end) = end {
+            view = view.ended(end);
         }
         view
+    }
+
+    fn ended(&self, end: &PaymentEnd) -> Self {
+        match &end.end {
+            End::Closed { .. } => Self { state: PaymentState::Closed, ..self.clone() },
+            End::Paid { transaction_id, paid_at_us, .. } => Self {
+                state: PaymentState::Paid,
+                paid_at_us: Some(*paid_at_us),
+                transaction_id: Some(Arc::clone(transaction_id)),
+                ..self.clone()
+            },
+        }
     }
 
     /// The reply that shows it.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use payrig_api::TaskState;
+
 use crate::{
     cache::{Entry, ResultCache as _},
     model::{OpenTask, Outcome, OutcomeState, TaskId, TaskView},
@@ -36,6 +38,11 @@ pub async fn view(parts: &Parts, task: TaskId) -> Result<Option<Arc<TaskView>>, 
         return Ok(Some(Arc::clone(view)));
     }
     parts.metrics.cache_misses.inc();
+    if let Some(Entry { view, .. }) = &cached
+        && view.state == TaskState::Succeeded
+    {
+        return refreshed(parts, view, now_us).await.map(Some);
+    }
     let Some(stored) = stored_view(parts, task).await? else {
         // Shown before it is stored (`--sync on-query`, `--accept early`), or never accepted.
         return Ok(cached.map(|entry| entry.view));
@@ -47,6 +54,16 @@ pub async fn view(parts: &Parts, task: TaskId) -> Result<Option<Arc<TaskView>>, 
     };
     let _ = parts.cache.put(Entry { view: Arc::clone(&view), fact_at_us: now_us }).await;
     Ok(Some(view))
+}
+
+/// A success that awaited its payer when it was cached: no round follows it, so only its payment's end can be news.
+async fn refreshed(parts: &Parts, view: &Arc<TaskView>, now_us: u64) -> Result<Arc<TaskView>, StoreError> {
+    let view = match parts.store.payment_end(view.round_id()).await? {
+        Some(end) => Arc::new(view.ended(&end)),
+        None => Arc::clone(view),
+    };
+    let _ = parts.cache.put(Entry { view: Arc::clone(&view), fact_at_us: now_us }).await;
+    Ok(view)
 }
 
 async fn stored_view(parts: &Parts, task: TaskId) -> Result<Option<TaskView>, StoreError> {

@@ -7,6 +7,9 @@ use payrig_commit::{CommitError, Entry, GroupCommit, Options, Space, Stats};
 use super::{DocumentStore, Group, Key, StoreError, codec};
 use crate::model::{Collection, Document, TaskId};
 
+/// Blocks kept for reading back: what a few hundred thousand tasks take, so that polls of the last minutes find them.
+const CACHE_BYTES: u64 = 256 << 20;
+
 /// Documents in a folder of this machine.
 #[derive(Clone)]
 pub struct EmbeddedStore {
@@ -20,7 +23,13 @@ impl EmbeddedStore {
     /// Where the folder cannot be used, is another process's, or holds something else.
     pub fn open(folder: &Path) -> Result<Self, CommitError> {
         let names = Collection::ALL.map(Collection::name);
-        Ok(Self { commit: Arc::new(GroupCommit::open(folder, &names, Options::default())?) })
+        Ok(Self {
+            commit: Arc::new(GroupCommit::open(
+                folder,
+                &names,
+                Options { cache_bytes: CACHE_BYTES, ..Options::default() },
+            )?),
+        })
     }
 
     /// Why nothing can be written any more, if so.

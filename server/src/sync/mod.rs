@@ -97,6 +97,7 @@ pub async fn store(parts: &Parts, finished: Vec<Finished>) -> Result<Vec<Verdict
             if finished.outcome.state != OutcomeState::Succeeded {
                 done.push(Key::new(Collection::OpenTasks, finished.outcome.round_id().document_id()));
             }
+            count(parts, &finished.outcome);
             show(parts, &finished, fact_at_us).await;
         }
         verdicts.push(verdict);
@@ -141,13 +142,14 @@ async fn decide(parts: &Parts, mut finished: Finished, inserted: usize) -> Resul
 async fn show(parts: &Parts, finished: &Finished, fact_at_us: u64) {
     let outcome = &finished.outcome;
     let Some(view) = TaskView::settled(outcome, finished.payment.as_deref(), None) else { return };
-    parts.metrics.settled.get_or_create(&Named { name: view.state.name() }).inc();
-    record_stages(parts, outcome);
     // A cache that cannot be had costs the next query a read of the store, nothing else.
     let _ = parts.cache.put(Entry { view: Arc::new(view), fact_at_us }).await;
 }
 
-fn record_stages(parts: &Parts, outcome: &Outcome) {
+/// Counts an outcome that is stored.
+fn count(parts: &Parts, outcome: &Outcome) {
+    let Some(state) = outcome.state.task_state() else { return };
+    parts.metrics.settled.get_or_create(&Named { name: state.name() }).inc();
     let stages = outcome.stages;
     let intended_us = stages.queue_wait_us + stages.channel_us + stages.retry_wait_us;
     let own_us = outcome.settled_at_us.saturating_sub(outcome.accepted_at_us).saturating_sub(intended_us);
