@@ -120,8 +120,12 @@ async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
         let Some(last) = page.last() else { break };
         after = Some(last.id());
         seen += page.len();
+        let whole = page.len() == PAGE;
         for document in page {
             under_way.push(visit_document(Arc::clone(parts), document, look));
+        }
+        if !whole {
+            break;
         }
         let breath = tokio::time::sleep(PAGE_TAKES);
         tokio::pin!(breath);
