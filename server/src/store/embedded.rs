@@ -4,7 +4,10 @@ use std::{ops::Bound, path::Path, sync::Arc};
 
 use payrig_commit::{CommitError, Entry, GroupCommit, Options, Space, Stats};
 
-use super::{DocumentStore, Group, Key, StoreError, codec};
+use super::{
+    DocumentStore, Group, Key, StoreError, codec,
+    gate::{Gate, Gated, Touch},
+};
 use crate::model::{Collection, Document, TaskId};
 
 /// Blocks kept for reading back: what a few hundred thousand tasks take, so that polls of the last minutes find them.
@@ -14,6 +17,7 @@ const CACHE_BYTES: u64 = 256 << 20;
 #[derive(Clone)]
 pub struct EmbeddedStore {
     commit: Arc<GroupCommit>,
+    gate: Gated,
 }
 
 impl EmbeddedStore {
@@ -23,13 +27,15 @@ impl EmbeddedStore {
     /// Where the folder cannot be used, is another process's, or holds something else.
     pub fn open(folder: &Path) -> Result<Self, CommitError> {
         let names = Collection::ALL.map(Collection::name);
-        Ok(Self {
-            commit: Arc::new(GroupCommit::open(
-                folder,
-                &names,
-                Options { cache_bytes: CACHE_BYTES, ..Options::default() },
-            )?),
-        })
+        let options = Options { cache_bytes: CACHE_BYTES, ..Options::default() };
+        let commit = Arc::new(GroupCommit::open(folder, &names, options)?);
+        Ok(Self { commit, gate: Gated::default() })
+    }
+
+    /// The same store through a gate; what is one commit passes as one.
+    #[must_use]
+    pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
+        Self { commit: Arc::clone(&self.commit), gate: Gated::by(gate) }
     }
 
     /// Why nothing can be written any more, if so.
@@ -81,15 +87,22 @@ impl DocumentStore for EmbeddedStore {
     async fn insert(&self, groups: Vec<Group>) -> Result<Vec<usize>, StoreError> {
         let encoded: Result<Vec<Vec<Entry>>, StoreError> =
             groups.iter().map(|group| group.iter().map(entry).collect()).collect();
+        if let Some(first) = groups.first().and_then(|group| group.first()) {
+            self.gate.pass(Touch::Insert, first.collection(), "").await;
+        }
         self.commit.insert(encoded?).await.map_err(|error| failed(&error))
     }
 
     async fn delete(&self, keys: Vec<Key>) -> Result<Vec<bool>, StoreError> {
+        if let Some(first) = keys.first() {
+            self.gate.pass(Touch::Delete, first.collection, "").await;
+        }
         let keys = keys.into_iter().map(|found| (space(found.collection), key(found.collection, &found.id))).collect();
         self.commit.delete(keys).await.map_err(|error| failed(&error))
     }
 
     async fn get(&self, collection: Collection, id: &str) -> Result<Option<Document>, StoreError> {
+        self.gate.pass(Touch::Get, collection, id).await;
         let found = self.commit.get(space(collection), &key(collection, id)).map_err(|error| failed(&error))?;
         found.map(|bytes| codec::decode(collection, &bytes)).transpose()
     }
@@ -104,6 +117,7 @@ impl DocumentStore for EmbeddedStore {
         fn bound(key: Option<&Vec<u8>>) -> Bound<&[u8]> {
             key.map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()))
         }
+        self.gate.pass(Touch::Range, collection, "").await;
         let (after, before) = (after.map(|id| key(collection, id)), before.map(|id| key(collection, id)));
         let found = self.commit.range(space(collection), bound(after.as_ref()), bound(before.as_ref()), limit);
         let found = found.map_err(|error| failed(&error))?;

@@ -3,39 +3,22 @@
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{DocumentStore, Group, Key, StoreError};
+use super::{
+    DocumentStore, Group, Key, StoreError,
+    gate::{Gate, Gated, Touch},
+};
 use crate::model::{Collection, Document};
 
 type Shelves = [BTreeMap<String, Document>; Collection::ALL.len()];
-
-/// What an operation does with its document.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Touch {
-    /// Inserts it unless it is there.
-    Insert,
-    /// Deletes it.
-    Delete,
-    /// Reads it.
-    Get,
-    /// Reads the whole collection; there is no id.
-    Range,
-}
-
-/// Where an exploring test lets one store operation pass after another.
-pub trait Gate: Send + Sync {
-    /// Resolves when the operation may take place.
-    fn pass(&self, touch: Touch, collection: Collection, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-}
 
 /// Documents in memory.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shelves: Arc<Mutex<Shelves>>,
-    gate: Option<Arc<dyn Gate>>,
+    gate: Gated,
 }
 
 impl MemoryStore {
@@ -43,7 +26,7 @@ impl MemoryStore {
     /// has no ordered insert.
     #[must_use]
     pub fn gated(&self, gate: Arc<dyn Gate>) -> Self {
-        Self { shelves: Arc::clone(&self.shelves), gate: Some(gate) }
+        Self { shelves: Arc::clone(&self.shelves), gate: Gated::by(gate) }
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
@@ -51,15 +34,9 @@ impl MemoryStore {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn pass(&self, touch: Touch, collection: Collection, id: &str) {
-        if let Some(gate) = &self.gate {
-            gate.pass(touch, collection, id).await;
-        }
-    }
-
     async fn insert_group(&self, group: Group) -> usize {
         for (at, document) in group.iter().enumerate() {
-            self.pass(Touch::Insert, document.collection(), &document.id()).await;
+            self.gate.pass(Touch::Insert, document.collection(), &document.id()).await;
             if !insert(&mut self.shelves(), document) {
                 return at;
             }
@@ -81,7 +58,7 @@ fn insert(shelves: &mut Shelves, document: &Document) -> bool {
 
 impl DocumentStore for MemoryStore {
     async fn insert(&self, groups: Vec<Group>) -> Result<Vec<usize>, StoreError> {
-        if self.gate.is_none() {
+        if self.gate.is_open() {
             let mut shelves = self.shelves();
             let went_in = |group: &Group| group.iter().take_while(|document| insert(&mut shelves, document)).count();
             return Ok(groups.iter().map(went_in).collect());
@@ -96,14 +73,14 @@ impl DocumentStore for MemoryStore {
     async fn delete(&self, keys: Vec<Key>) -> Result<Vec<bool>, StoreError> {
         let mut deleted = Vec::with_capacity(keys.len());
         for key in keys {
-            self.pass(Touch::Delete, key.collection, &key.id).await;
+            self.gate.pass(Touch::Delete, key.collection, &key.id).await;
             deleted.push(self.shelves()[key.collection as usize].remove(&key.id).is_some());
         }
         Ok(deleted)
     }
 
     async fn get(&self, collection: Collection, id: &str) -> Result<Option<Document>, StoreError> {
-        self.pass(Touch::Get, collection, id).await;
+        self.gate.pass(Touch::Get, collection, id).await;
         Ok(self.shelves()[collection as usize].get(id).cloned())
     }
 
@@ -114,7 +91,7 @@ impl DocumentStore for MemoryStore {
         before: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Document>, StoreError> {
-        self.pass(Touch::Range, collection, "").await;
+        self.gate.pass(Touch::Range, collection, "").await;
         if after.is_some() && before.is_some() && after >= before {
             return Ok(Vec::new());
         }

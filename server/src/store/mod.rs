@@ -8,6 +8,7 @@ use crate::model::{Collection, Document};
 mod any;
 mod codec;
 pub mod embedded;
+pub mod gate;
 pub mod memory;
 
 pub use any::Store;

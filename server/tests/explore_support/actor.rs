@@ -7,15 +7,17 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use payrig_server::{
     model::Collection,
-    store::memory::{Gate, Touch},
+    store::gate::{Gate, Touch},
 };
 
 /// A store operation that somebody is about to make.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Step {
     pub(crate) touch: Touch,
     pub(crate) collection: Collection,
@@ -58,12 +60,19 @@ impl Future for Announced {
     }
 }
 
-/// Whether somebody may go on.
-pub(crate) struct Woken(AtomicBool);
+/// Whether somebody may go on; the thread that polls is told, should it wait for that.
+pub(crate) struct Woken(AtomicBool, Thread);
+
+impl Woken {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(true), thread::current()))
+    }
+}
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
+        self.1.unpark();
     }
 }
 
@@ -76,13 +85,11 @@ pub(crate) struct Actor {
     woken: Arc<Woken>,
     /// Its next store operation; nothing before its first step and where it is about to use the channel.
     pub(crate) next: Option<Step>,
-    /// All that it has learnt so far, as a number.
-    pub(crate) learnt: u64,
 }
 
 impl Actor {
     pub(crate) fn new(call: Work, behind: Option<Work>) -> Self {
-        Self { call: Some(call), behind, woken: Arc::new(Woken(AtomicBool::new(true))), next: None, learnt: 0 }
+        Self { call: Some(call), behind, woken: Woken::new(), next: None }
     }
 
     pub(crate) fn may_step(&self) -> bool {
@@ -112,15 +119,29 @@ impl Actor {
     }
 }
 
-/// Polls one future to its end, which never waits for anything but its turn.
+/// Polls one future to its end; waits only for other threads, such as a store's.
 pub(crate) fn finish<T>(future: impl Future<Output = T>) -> T {
-    const ENOUGH: usize = 100_000;
+    let woken = Woken::new();
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..ENOUGH {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
+    loop {
+        if woken.0.swap(false, Ordering::SeqCst) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+        } else {
+            wait_for_a_wake(|| woken.0.load(Ordering::SeqCst));
         }
     }
-    panic!("it waits for something that never comes");
+}
+
+/// Waits until another thread has woken somebody.
+pub(crate) fn wait_for_a_wake(is_woken: impl Fn() -> bool) {
+    const LONG: Duration = Duration::from_secs(60);
+    let began = Instant::now();
+    while !is_woken() {
+        thread::park_timeout(LONG);
+        assert!(is_woken() || began.elapsed() < LONG, "it waits for something that never comes");
+    }
 }

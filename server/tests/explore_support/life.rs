@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     future::poll_fn,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Poll, Waker},
 };
 
@@ -13,18 +13,22 @@ use payrig_server::{
     channel::{Channel, simulated::SimulatedChannel},
     clock::Clock,
     metrics::Metrics,
-    parts::{Parts, Settings},
+    parts::{Locks, Parts, Settings},
     queue::{
         Queue, TaskQueue as _,
         memory::{MemoryQueue, Wheel},
     },
     runner::Runner,
-    store::{Store, memory::MemoryStore},
+    store::Store,
     sweep,
     sync::Synchroniser,
 };
+use tokio::runtime::Runtime;
 
-use super::actor::{Stepping, finish};
+use super::{
+    actor::finish,
+    ops::{TASKS, task},
+};
 
 /// When everything begins.
 pub(crate) const T0_US: u64 = 1_800_000_000_000_000;
@@ -37,8 +41,6 @@ pub(crate) struct Life {
     pub(crate) plain: Arc<Parts>,
     /// For what is: every store operation is a step.
     pub(crate) stepped: Arc<Parts>,
-    /// The same after the pay window.
-    pub(crate) late: Arc<Parts>,
     pub(crate) simulation: payrig_channel::SimulatedChannel,
     pub(crate) inbox: Inbox,
     _wheel: Wheel,
@@ -70,14 +72,28 @@ impl Inbox {
     }
 }
 
-fn metrics() -> Arc<Metrics> {
-    static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
-    Arc::clone(METRICS.get_or_init(|| Arc::new(Metrics::new())))
+thread_local! {
+    static RUNTIME: Runtime = paused_runtime();
+    // Making them anew takes longer than everything else; each thread explores by itself.
+    static METRICS: Arc<Metrics> = Arc::new(Metrics::new());
+}
+
+fn paused_runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime")
+}
+
+/// Runs where the clocks stand still.
+pub(crate) fn with_clocks_stopped<T>(run: impl FnOnce() -> T) -> T {
+    RUNTIME.with(|runtime| {
+        let _within = runtime.enter();
+        run()
+    })
 }
 
 impl Life {
     /// Starts on what an earlier life left, at this instant.
-    pub(crate) fn start(store: &MemoryStore, ledger: &MemoryLedger, gate: Arc<Stepping>, now_us: u64) -> Self {
+    pub(crate) fn start(plain: &Store, stepped: &Store, ledger: &MemoryLedger, now_us: u64) -> Self {
         let options = Options {
             profile: Profile::quiet(),
             secret: Some(SecretKey::from_bytes([3; 32])),
@@ -88,25 +104,32 @@ impl Life {
         let (simulation, notifications) = finish(started).expect("memory does not fail");
         let (queue, wheel) = MemoryQueue::new(32);
         let plain = Parts {
-            store: Store::Memory(store.clone()),
+            store: plain.clone(),
             cache: Cache::Memory(MemoryCache::new(64)),
             queue: Queue::Memory(queue),
             channel: Channel::Simulated(SimulatedChannel::new(simulation.clone())),
             clock: Clock::anchored(now_us),
-            metrics: metrics(),
+            metrics: METRICS.with(Arc::clone),
             settings: Settings::default(),
-            locks: payrig_server::parts::Locks::default(),
+            locks: Locks::default(),
         };
-        let stepped = Store::Memory(store.gated(gate));
-        let late = with(&plain, &stepped, now_us + LATE_US);
-        let stepped = with(&plain, &stepped, now_us);
+        let stepped = with(&plain, stepped, now_us);
         let inbox = Inbox { inner: RefCell::new((notifications, Vec::new(), Vec::new())) };
-        Self { plain: Arc::new(plain), stepped, late, simulation, inbox, _wheel: wheel }
+        Self { plain: Arc::new(plain), stepped, simulation, inbox, _wheel: wheel }
     }
 
     /// Its clock goes forward to this time.
     pub(crate) fn sleep_until(&mut self, now_us: u64) {
         self.plain = with(&self.plain, &self.plain.store, now_us);
+        self.stepped = with(&self.stepped, &self.stepped.store, now_us);
+    }
+
+    /// Who holds a lock of the process, as a number.
+    pub(crate) fn locks(&self) -> u64 {
+        let locks = &self.stepped.locks;
+        let deciding = (0..TASKS).map(|number| locks.deciding(task(number)).try_lock().is_err());
+        let all = deciding.chain([locks.replacing_key.try_lock().is_err()]);
+        all.fold(0, |locked, one| locked << 1 | u64::from(one))
     }
 
     /// Runs whatever the queue delivers until it is empty.
@@ -123,7 +146,9 @@ impl Life {
     pub(crate) fn come_to_rest(&self) {
         for _ in 0..2 {
             self.drain();
-            finish(sweep::recover(&self.plain, self.plain.clock.now_us() + 1_000_000));
+            let recover = sweep::recover(&self.plain, self.plain.clock.now_us() + 1_000_000);
+            // It takes its time between pages; the runtime's clock goes on by itself where nobody has anything to do.
+            RUNTIME.with(|runtime| runtime.block_on(recover));
         }
         self.drain();
     }
@@ -142,6 +167,6 @@ fn with(parts: &Parts, store: &Store, now_us: u64) -> Arc<Parts> {
         clock: Clock::anchored(now_us),
         metrics: Arc::clone(&parts.metrics),
         settings: parts.settings,
-        locks: payrig_server::parts::Locks::default(),
+        locks: Locks::default(),
     })
 }

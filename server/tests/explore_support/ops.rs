@@ -25,33 +25,39 @@ use super::{
 pub(crate) const MERCHANT: &str = "default";
 pub(crate) const AMOUNT_MINOR: u64 = 1_234;
 
-/// The id of the task with this number.
-pub(crate) const fn task(number: u64) -> TaskId {
-    TaskId::floor(T0_US - 60_000_000 + number * 1_000)
+/// Tasks that any operation names have smaller numbers.
+pub(crate) const TASKS: u64 = 16;
+
+/// The id of the task with this number; ids that end alike share a lock.
+pub(crate) fn task(number: u64) -> TaskId {
+    let mut text = TaskId::floor(T0_US - 60_000_000 + number * 1_000).to_string();
+    let digit = text.pop().and(char::from_digit(u32::try_from(number % 10).unwrap_or(0), 10));
+    text.extend(digit);
+    text.parse().expect("digits are digits")
 }
 
 /// A submission of one order: everything but what the test varies is the same.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Sub {
     /// The number of the task that is built for it.
     pub(crate) task: u64,
     pub(crate) order: &'static str,
     /// Key and body.
     pub(crate) key: Option<(&'static str, u8)>,
-    /// Fails at its first attempt and is not retried by itself.
-    pub(crate) fails: bool,
+    /// So many of its first attempts fail, and it is not retried by itself.
+    pub(crate) fails: u8,
     pub(crate) style: ChannelStyleName,
 }
 
 /// [`ChannelStyle`], in an order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum ChannelStyleName {
     Alipay,
     Wechat,
 }
 
 /// Something that happens.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Op {
     /// A client submits.
     Submit(Sub),
@@ -69,8 +75,6 @@ pub(crate) enum Op {
     Deliver,
     /// The sweeper visits this task and round.
     Visit(u64, u8),
-    /// It visits it when the pay window is over.
-    VisitLate(u64, u8),
     /// The sweeper finds this key, expired.
     ForgetKey(&'static str),
 }
@@ -88,15 +92,15 @@ pub(crate) type Ears = Rc<RefCell<Heard>>;
 
 impl Sub {
     pub(crate) const fn new(task: u64, order: &'static str) -> Self {
-        Self { task, order, key: None, fails: false, style: ChannelStyleName::Alipay }
+        Self { task, order, key: None, fails: 0, style: ChannelStyleName::Alipay }
     }
 
     pub(crate) const fn keyed(self, key: &'static str, body: u8) -> Self {
         Self { key: Some((key, body)), ..self }
     }
 
-    pub(crate) const fn failing(self) -> Self {
-        Self { fails: true, ..self }
+    pub(crate) const fn failing(self, fails: u8) -> Self {
+        Self { fails, ..self }
     }
 
     pub(crate) const fn wechat(self) -> Self {
@@ -113,8 +117,8 @@ impl Sub {
                 ChannelStyleName::Wechat => ChannelStyle::Wechat,
             },
             items: None,
-            task_info: TaskInfo { need_retry: !self.fails, ..TaskInfo::default() },
-            simulate: self.fails.then_some(Simulate { fail_first: 1, ..Simulate::default() }),
+            task_info: TaskInfo { need_retry: self.fails == 0, ..TaskInfo::default() },
+            simulate: (self.fails > 0).then_some(Simulate { fail_first: self.fails, ..Simulate::default() }),
         };
         let task = PayTask::from_submission(task(self.task), MERCHANT.into(), submission);
         let key = self.key.map(|(key, body)| KeyUse { key: key.into(), body_sha256: [body; 32] });
@@ -160,14 +164,11 @@ pub(crate) fn actor(op: Op, life: &Rc<Life>, ears: &Ears) -> Actor {
             Actor::new(Box::pin(deliver), None)
         }
         Op::Visit(number, round) => Actor::new(Box::pin(visit(parts, task(number).round(round), ears)), None),
-        Op::VisitLate(number, round) => {
-            Actor::new(Box::pin(visit(Arc::clone(&life.late), task(number).round(round), ears)), None)
-        }
         Op::ForgetKey(key) => {
             let forget = async move {
                 let found = parts.store.idempotency_key(MERCHANT, key).await.expect("memory does not fail");
                 if let Some(key) = found.filter(|key| key.expires_at_us <= parts.clock.now_us()) {
-                    accept::forget_expired_key(&parts, &key).await.expect("memory does not fail");
+                    accept::forget_expired_keys(&parts, &[key]).await.expect("memory does not fail");
                 }
             };
             Actor::new(Box::pin(forget), None)
@@ -195,7 +196,7 @@ pub(crate) async fn submit(service: &PayService, sub: Sub, ears: &Ears) {
     }
 }
 
-async fn retry(service: &PayService, number: u64, ears: &Ears) {
+pub(crate) async fn retry(service: &PayService, number: u64, ears: &Ears) {
     let floor = ears.borrow().shown.floor(task(number));
     let answer = service.retry(MERCHANT, task(number)).await;
     let mut heard = ears.borrow_mut();
@@ -261,12 +262,13 @@ async fn pay(service: &PayService, life: &Life, payment_no: RoundId, ears: &Ears
 async fn notify(life: &Life, ears: &Ears) {
     let notification = life.inbox.first().await;
     let Channel::Simulated(channel) = &life.stepped.channel;
-    let taken = match channel.verify(&notification) {
-        Ok(learnt) => notice::take(&life.stepped, learnt).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = taken {
-        ears.borrow_mut().absurd.push(format!("a notification: {error}"));
+    let learnt = channel.verify(&notification).expect("the channel's own signature");
+    let payment_no = learnt.payment_no;
+    let taken = notice::take(&life.stepped, learnt).await;
+    let mut heard = ears.borrow_mut();
+    match taken {
+        Ok(()) => heard.told.push(Told::Noticed { payment_no }),
+        Err(error) => heard.absurd.push(format!("a notification: {error}")),
     }
 }
 

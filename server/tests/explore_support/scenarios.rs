@@ -11,12 +11,14 @@ use super::{
     CHANNEL_LIED,
     actor::finish,
     life::{Life, T0_US},
-    ops::{Ears, MERCHANT, Op, Sub, query, service, submit, task},
+    ops::{Ears, MERCHANT, Op, Sub, query, retry, service, submit, task},
 };
 
 /// A beginning, and the operations of which two or three are taken, each as often as it stands in the list.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
+    /// Everything happens after the pay window of what was begun.
+    pub(crate) late: bool,
     pub(crate) begin: fn(&Life, &Ears),
     pub(crate) ops: &'static [Op],
 }
@@ -30,6 +32,7 @@ const SAME_ORDER: Sub = Sub::new(4, "o-1");
 pub(crate) const ALL: &[Scenario] = &[
     Scenario {
         name: "nothing yet",
+        late: false,
         begin: |_, _| {},
         ops: &[
             Op::Submit(KEYED),
@@ -43,6 +46,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "queued, and delivered twice",
+        late: false,
         begin: |life, ears| {
             accept(life, KEYED.wechat(), ears);
             send_again(life, KEYED.wechat());
@@ -55,13 +59,13 @@ pub(crate) const ALL: &[Scenario] = &[
             Op::Submit(REPEAT.wechat()),
             Op::Submit(SAME_ORDER),
             Op::Visit(1, 1),
-            Op::VisitLate(1, 1),
             Op::Query(1),
             Op::Pay(1, 1),
         ],
     },
     Scenario {
         name: "awaiting the payer",
+        late: false,
         begin: |life, ears| {
             accept(life, KEYED, ears);
             life.drain();
@@ -76,14 +80,47 @@ pub(crate) const ALL: &[Scenario] = &[
             Op::Cancel(1),
             Op::Submit(SAME_ORDER),
             Op::Visit(1, 1),
-            Op::VisitLate(1, 1),
             Op::Query(1),
         ],
     },
     Scenario {
-        name: "failed",
+        name: "queued for too long",
+        late: true,
+        begin: |life, ears| accept(life, KEYED.wechat(), ears),
+        ops: &[
+            Op::Visit(1, 1),
+            Op::Visit(1, 1),
+            Op::Deliver,
+            Op::Cancel(1),
+            Op::Query(1),
+            Op::Retry(1),
+            Op::Submit(SAME_ORDER),
+            Op::Submit(REPEAT.wechat()),
+        ],
+    },
+    Scenario {
+        name: "awaiting the payer for too long",
+        late: true,
         begin: |life, ears| {
-            accept(life, KEYED.failing(), ears);
+            accept(life, KEYED, ears);
+            life.drain();
+            look(life, 1, ears);
+        },
+        ops: &[
+            Op::Visit(1, 1),
+            Op::Visit(1, 1),
+            Op::Pay(1, 1),
+            Op::Notify,
+            Op::Cancel(1),
+            Op::Query(1),
+            Op::Submit(SAME_ORDER),
+        ],
+    },
+    Scenario {
+        name: "failed",
+        late: false,
+        begin: |life, ears| {
+            accept(life, KEYED.failing(1), ears);
             life.drain();
             look(life, 1, ears);
         },
@@ -91,7 +128,7 @@ pub(crate) const ALL: &[Scenario] = &[
             Op::Retry(1),
             Op::Retry(1),
             Op::Submit(SAME_ORDER),
-            Op::Submit(REPEAT.failing()),
+            Op::Submit(REPEAT.failing(1)),
             Op::Deliver,
             Op::Deliver,
             Op::Cancel(1),
@@ -101,8 +138,9 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "failed, and another task has the order",
+        late: false,
         begin: |life, ears| {
-            accept(life, Sub::new(1, "o-1").failing(), ears);
+            accept(life, Sub::new(1, "o-1").failing(1), ears);
             life.drain();
             accept(life, SAME_ORDER, ears);
         },
@@ -118,15 +156,21 @@ pub(crate) const ALL: &[Scenario] = &[
         ],
     },
     Scenario {
-        name: "failed twice by hand",
+        name: "one retry before the cap",
+        late: false,
         begin: |life, ears| {
-            accept(life, Sub { fails: true, ..Sub::new(1, "o-1") }, ears);
+            accept(life, Sub::new(1, "o-1").failing(9), ears);
             life.drain();
+            for _ in 0..payrig_api::RETRY_CAP - 1 {
+                try_again(life, 1, ears);
+                life.drain();
+            }
         },
-        ops: &[Op::Retry(1), Op::Retry(1), Op::Retry(1), Op::Deliver, Op::Cancel(1)],
+        ops: &[Op::Retry(1), Op::Retry(1), Op::Retry(1), Op::Deliver, Op::Deliver, Op::Cancel(1), Op::Query(1)],
     },
     Scenario {
         name: "closed by a channel that takes money all the same",
+        late: false,
         begin: |life, ears| {
             accept(life, KEYED, ears);
             life.drain();
@@ -147,6 +191,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "an expired key",
+        late: false,
         begin: |life, _| write_expired_key(life),
         ops: &[
             Op::Submit(KEYED),
@@ -163,6 +208,13 @@ fn accept(life: &Life, sub: Sub, ears: &Ears) {
     let (service, mut publisher) = service(&life.plain);
     finish(async {
         tokio::join!(submit(&service, sub, ears), publisher.publish_next());
+    });
+}
+
+fn try_again(life: &Life, number: u64, ears: &Ears) {
+    let (service, mut publisher) = service(&life.plain);
+    finish(async {
+        tokio::join!(retry(&service, number, ears), publisher.publish_next());
     });
 }
 

@@ -1,96 +1,154 @@
 //! Goes through all schedules of some operations. Schedules that come to the same state go on alike and are followed
-//! once; how many they are is counted all the same.
+//! once; a step that finds and does the same whenever it is made is made at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{ops::Op, scenarios::Scenario, world::World};
+use super::{
+    ops::Op,
+    scenarios::Scenario,
+    world::{Traces, World, Written},
+};
 
-/// What goes wrong from outside.
+/// How schedules are gone through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fault {
-    /// Nothing.
-    Nothing,
-    /// One crash, at every point.
-    Crash,
+pub(crate) struct How {
+    /// With one crash, at every point.
+    pub(crate) crash: bool,
+    /// Every step is tried at every time, also where that cannot make a difference; then the schedules can be counted.
+    pub(crate) whole: bool,
 }
 
 /// How much was gone through.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Count {
-    /// Schedules that ran to the end.
+    /// Selections of operations.
+    pub(crate) selections: usize,
+    /// Schedules without a crash; where steps were left out that make no difference, how many are left.
     pub(crate) schedules: f64,
-    /// Schedules with a crash: points at which one can happen, over all schedules.
-    pub(crate) with_a_crash: f64,
-    /// Different states.
+    /// Points of these schedules at which there can be a crash.
+    pub(crate) points: f64,
+    /// Different states on the way.
     pub(crate) states: usize,
-    /// Different states after a crash.
-    pub(crate) crashes: usize,
+    /// Different states that a crash can leave.
+    pub(crate) lasting: usize,
+    /// Times that the server ran.
+    pub(crate) runs: usize,
 }
 
 impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
+        self.selections += other.selections;
         self.schedules += other.schedules;
-        self.with_a_crash += other.with_a_crash;
+        self.points += other.points;
         self.states += other.states;
-        self.crashes += other.crashes;
+        self.lasting += other.lasting;
+        self.runs += other.runs;
     }
 }
 
-#[derive(Default)]
-struct Search {
+/// A schedule up to where others go on otherwise than the one that was followed, and who steps next in them.
+struct Fork {
+    path: Vec<usize>,
+    traces: Traces,
+    others: Vec<usize>,
+}
+
+struct Search<'a> {
+    scenario: &'a Scenario,
+    ops: &'a [Op],
+    how: How,
+    /// All writes that were assumed, and all that were seen.
+    assumed: Written,
+    written: Written,
+    /// The graph of states: who can step there, and where that leads.
     children: HashMap<u64, BTreeMap<usize, u64>>,
     lasting: HashSet<u64>,
-    stack: Vec<Vec<usize>>,
+    /// Schedules to follow, and those after which there is to be a crash.
+    stack: Vec<Fork>,
     crashes: Vec<Vec<usize>>,
-    wrong: Vec<String>,
+    runs: usize,
+    wrong: Option<String>,
 }
 
-/// Explores; complains about the first schedules on which a promise was broken.
-pub(crate) fn explore(scenario: &Scenario, ops: &[Op], fault: Fault) -> Result<Count, String> {
-    let mut search = Search::default();
-    let root = World::begin(scenario, ops).number();
-    search.stack.push(Vec::new());
-    while let Some(path) = search.stack.pop() {
-        search.follow(scenario, ops, path);
-        if !search.wrong.is_empty() {
-            break;
+/// Explores; complains about the first schedule on which a promise was broken.
+pub(crate) fn explore(scenario: &Scenario, ops: &[Op], how: How) -> Result<Count, String> {
+    let (mut assumed, mut runs) = (Written::new(), 0);
+    loop {
+        let mut search = Search::new(scenario, ops, how, assumed);
+        search.follow_all();
+        if let Some(wrong) = search.wrong {
+            return Err(format!("{}: {ops:?}\n{wrong}", scenario.name));
+        }
+        if !how.whole && !search.written.is_subset(&search.assumed) {
+            // Somebody writes what was thought to be nobody's: again, with that in mind.
+            runs += search.runs;
+            assumed = search.written;
+            continue;
+        }
+        if how.crash {
+            search.crash_everywhere();
+        }
+        if let Some(wrong) = search.wrong {
+            return Err(format!("{}: {ops:?}\n{wrong}", scenario.name));
+        }
+        let mut count = search.count();
+        count.runs += runs;
+        return Ok(count);
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(scenario: &'a Scenario, ops: &'a [Op], how: How, assumed: Written) -> Self {
+        Self {
+            scenario,
+            ops,
+            how,
+            written: assumed.clone(),
+            assumed,
+            children: HashMap::new(),
+            lasting: HashSet::new(),
+            stack: Vec::new(),
+            crashes: Vec::new(),
+            runs: 0,
+            wrong: None,
         }
     }
-    if fault == Fault::Crash && search.wrong.is_empty() {
-        for path in std::mem::take(&mut search.crashes) {
-            let wrong = replay(scenario, ops, &path).crash();
-            search.complain(&path, "and a crash", wrong);
-            if !search.wrong.is_empty() {
-                break;
-            }
+
+    fn follow_all(&mut self) {
+        let mut world = World::begin(self.scenario, self.ops);
+        world.look_around();
+        self.follow(world, Vec::new(), None);
+        while self.wrong.is_none()
+            && let Some(Fork { mut path, traces, mut others }) = self.stack.pop()
+        {
+            let Some(other) = others.pop() else { continue };
+            let mut world = self.replay(&path, traces.clone());
+            let came_from = Some((world.number(), other));
+            self.stack.push(Fork { path: path.clone(), traces, others });
+            world.step(other);
+            path.push(other);
+            self.follow(world, path, came_from);
         }
     }
-    if let Some(wrong) = search.wrong.first() {
-        return Err(format!("{}: {ops:#?}\n{wrong}", scenario.name));
+
+    fn crash_everywhere(&mut self) {
+        while self.wrong.is_none()
+            && let Some(path) = self.crashes.pop()
+        {
+            let wrong = self.replay(&path, Traces::default()).crash();
+            self.complain(&path, "and a crash", wrong);
+        }
     }
-    let mut counted = HashMap::new();
-    let (schedules, points) = search.count(root, &mut counted);
-    let with_a_crash = if fault == Fault::Crash { points } else { 0.0 };
-    Ok(Count { schedules, with_a_crash, states: search.children.len(), crashes: search.lasting.len() })
-}
 
-fn replay(scenario: &Scenario, ops: &[Op], path: &[usize]) -> World {
-    let mut world = World::begin(scenario, ops);
-    path.iter().for_each(|at| world.step(*at));
-    world
-}
+    fn replay(&mut self, path: &[usize], traces: Traces) -> World {
+        self.runs += 1;
+        let mut world = World::begin(self.scenario, self.ops);
+        world.repeat(path, traces);
+        world
+    }
 
-impl Search {
     /// Follows one schedule until it meets a state that is known, and remembers where it could have gone otherwise.
-    fn follow(&mut self, scenario: &Scenario, ops: &[Op], mut path: Vec<usize>) {
-        let last = path.pop();
-        let mut world = replay(scenario, ops, &path);
-        let mut came_from = None;
-        if let Some(last) = last {
-            came_from = Some((world.number(), last));
-            world.step(last);
-            path.push(last);
-        }
+    fn follow(&mut self, mut world: World, mut path: Vec<usize>, mut came_from: Option<(u64, usize)>) {
         loop {
             let number = world.number();
             if let Some((parent, by)) = came_from {
@@ -104,15 +162,20 @@ impl Search {
                 self.crashes.push(path.clone());
             }
             let may_step = world.may_step();
-            let Some((first, others)) = may_step.split_first() else {
+            if may_step.is_empty() {
                 return self.complain(&path, "to the end", world.end());
-            };
-            for other in others {
-                self.stack.push(path.iter().copied().chain([*other]).collect());
             }
-            came_from = Some((number, *first));
-            world.step(*first);
-            path.push(*first);
+            self.written.extend(may_step.iter().filter_map(|at| world.next_write(*at)));
+            let by_itself = may_step.iter().find(|at| !self.how.whole && world.is_by_itself(**at, &self.assumed));
+            let first = *by_itself.unwrap_or(&may_step[0]);
+            let traces = world.traces();
+            let elsewhere = world.step(first);
+            if elsewhere || by_itself.is_none() {
+                let others = may_step.into_iter().filter(|at| *at != first).collect();
+                self.stack.push(Fork { path: path.clone(), traces, others });
+            }
+            came_from = Some((number, first));
+            path.push(first);
         }
     }
 
@@ -120,19 +183,35 @@ impl Search {
         if !wrong.is_empty() {
             let wrong: BTreeSet<String> = wrong.into_iter().collect();
             let wrong: Vec<String> = wrong.into_iter().collect();
-            self.wrong.push(format!("steps of {path:?} {how}:\n  {}", wrong.join("\n  ")));
+            self.wrong = Some(format!("steps of {path:?} {how}:\n  {}", wrong.join("\n  ")));
+        }
+    }
+
+    fn count(&self) -> Count {
+        let mut reached: BTreeSet<u64> = self.children.values().flat_map(BTreeMap::values).copied().collect();
+        let all: BTreeSet<u64> = self.children.keys().copied().collect();
+        reached = all.difference(&reached).copied().collect();
+        let root = reached.first().copied().unwrap_or_default();
+        let (schedules, points) = self.count_from(root, &mut HashMap::new());
+        Count {
+            selections: 1,
+            schedules,
+            points: if self.how.crash { points } else { 0.0 },
+            states: self.children.len(),
+            lasting: self.lasting.len(),
+            runs: self.runs,
         }
     }
 
     /// How many schedules lead from a state to an end, and through how many points they go.
-    fn count(&self, from: u64, counted: &mut HashMap<u64, (f64, f64)>) -> (f64, f64) {
+    fn count_from(&self, from: u64, counted: &mut HashMap<u64, (f64, f64)>) -> (f64, f64) {
         if let Some(known) = counted.get(&from) {
             return *known;
         }
         let children = &self.children[&from];
         let (mut ends, mut points) = (0.0, 1.0);
         for child in children.values() {
-            let (more_ends, more_points) = self.count(*child, counted);
+            let (more_ends, more_points) = self.count_from(*child, counted);
             ends += more_ends;
             points += more_points;
         }

@@ -1,9 +1,8 @@
 //! A store, a ledger, a server's life and the operations under way: everything that an exploration steps through.
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeMap, VecDeque},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    collections::{BTreeMap, HashSet, VecDeque},
+    hash::{DefaultHasher, Hasher as _},
     rc::Rc,
     sync::Arc,
 };
@@ -12,7 +11,7 @@ use payrig_channel::MemoryLedger;
 use payrig_server::{
     cache::ResultCache as _,
     model::{Collection, Document, TaskId},
-    store::{DocumentStore as _, memory::MemoryStore, memory::Touch},
+    store::{DocumentStore as _, Store, gate::Touch, memory::MemoryStore},
 };
 
 use super::{
@@ -20,7 +19,7 @@ use super::{
     books::Books,
     life::{LATE_US, Life, T0_US},
     model::{Moment, gist, violations},
-    ops::{Ears, Op, Sub, actor, query, service, submit, task},
+    ops::{Ears, Op, Sub, TASKS, actor, query, service, submit, task},
     scenarios::Scenario,
 };
 
@@ -32,14 +31,39 @@ pub(crate) struct World {
     stepping: Arc<Stepping>,
     actors: Vec<Actor>,
     ops: Vec<Op>,
-    /// What stands in the store, in the ledger and in the queue, as numbers.
+    /// The tasks that somebody may look up in the cache.
+    known: Vec<TaskId>,
+    traces: Traces,
+}
+
+/// Stands for the ledger's documents, in place of a document's id.
+const LEDGER: &str = "the ledger";
+
+/// Everything by which two worlds are told apart, as numbers.
+#[derive(Clone, Default)]
+pub(crate) struct Traces {
     stored: u64,
     booked: u64,
     queued: VecDeque<u64>,
+    memory: Memory,
+    /// By operation: all that it has learnt so far; 0 before it begins.
+    learnt: Vec<u64>,
+    /// Who waits for a lock, a message or a notification, in this order.
+    blocked: Vec<usize>,
 }
 
-/// Tasks that any operation names.
-const TASKS: u64 = 6;
+/// What lives in memory and is shared, as numbers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Memory {
+    cache: u64,
+    queue: u64,
+    heard: u64,
+}
+
+/// A store operation that changes something.
+pub(crate) type Write = Step;
+/// Who writes what.
+pub(crate) type Written = HashSet<(usize, Write)>;
 
 fn number(of: &impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -51,10 +75,13 @@ impl World {
     pub(crate) fn begin(scenario: &Scenario, ops: &[Op]) -> Self {
         let (base, ledger) = (MemoryStore::default(), MemoryLedger::stepped());
         let stepping = Arc::new(Stepping::default());
-        let life = Life::start(&base, &ledger, Arc::clone(&stepping), T0_US);
+        let mut life = start(&base, &ledger, &stepping, T0_US);
         let ears = Ears::default();
         (scenario.begin)(&life, &ears);
         let waiting = life.plain.queue.stats().waiting;
+        if scenario.late {
+            life.sleep_until(T0_US + LATE_US);
+        }
         let life = Rc::new(life);
         let actors = ops.iter().map(|op| actor(*op, &life, &ears)).collect();
         let mut world = Self {
@@ -65,12 +92,18 @@ impl World {
             stepping,
             actors,
             ops: ops.to_vec(),
-            stored: 0,
-            booked: 0,
-            queued: (0..waiting).map(|at| at as u64).collect(),
+            known: (0..6).map(task).collect(),
+            traces: Traces::default(),
         };
-        world.booked = world.ledger_number();
+        world.traces.queued = (0..waiting).map(|at| number(&at)).collect();
+        world.traces.learnt = vec![0; ops.len()];
         world
+    }
+
+    /// At the beginning: nothing is known of it yet but what it says itself.
+    pub(crate) fn look_around(&mut self) {
+        self.traces.booked = self.ledger_number();
+        self.traces.memory = self.memory();
     }
 
     /// Who may make the next step.
@@ -78,36 +111,123 @@ impl World {
         (0..self.actors.len()).filter(|at| self.actors[*at].may_step()).collect()
     }
 
-    /// The next step of this one.
-    pub(crate) fn step(&mut self, at: usize) {
+    /// Whether the next step of this one finds and does the same whatever the others do before it, given all that they
+    /// ever write. Then it need not be tried at another time.
+    pub(crate) fn is_by_itself(&self, at: usize, written: &Written) -> bool {
+        let others = |touch, step: &Step| {
+            written.iter().any(|(by, write)| {
+                *by != at && write.touch == touch && write.id == step.id && { write.collection == step.collection }
+            })
+        };
+        match &self.actors[at].next {
+            // The ledger has no steps that are told apart.
+            None => self.traces.learnt[at] != 0 && !written.iter().any(|(by, write)| *by != at && write.id == LEDGER),
+            Some(step) => match (step.touch, self.get(step.collection, &step.id).is_some()) {
+                (Touch::Range, _) | (Touch::Insert, false) | (Touch::Delete, true) => false,
+                (Touch::Get | Touch::Insert, true) => !others(Touch::Delete, step),
+                (Touch::Get | Touch::Delete, false) => !others(Touch::Insert, step),
+            },
+        }
+    }
+
+    /// What this one writes next, if its next step may be a write.
+    pub(crate) fn next_write(&self, at: usize) -> Option<(usize, Write)> {
+        match &self.actors[at].next {
+            Some(step) => matches!(step.touch, Touch::Insert | Touch::Delete).then(|| (at, step.clone())),
+            None if self.traces.learnt[at] == 0 => None,
+            None => {
+                let id = LEDGER.to_owned();
+                Some((at, Step { touch: Touch::Range, collection: Collection::PaymentEnds, id }))
+            }
+        }
+    }
+
+    /// Makes steps that were made before, of which the traces are known.
+    pub(crate) fn repeat(&mut self, path: &[usize], traces: Traces) {
+        for at in path {
+            self.actors[*at].step(&self.stepping);
+        }
+        self.traces = traces;
+    }
+
+    pub(crate) fn traces(&self) -> Traces {
+        self.traces.clone()
+    }
+
+    /// The next step of this one. Tells whether anything but what it reads of the store and the ledger had to do with it:
+    /// then it matters when it is made.
+    pub(crate) fn step(&mut self, at: usize) -> bool {
         let next = self.actors[at].next.clone();
         let (found, touched) = match &next {
             Some(step) => self.look(step),
-            None => (self.booked, None),
+            None => (self.traces.booked, None),
         };
-        let heard = self.heard_number();
-        let surroundings = (found, self.cache_number(), number(&self.queued), heard);
         let waiting = self.life.plain.queue.stats().waiting;
-        let actor = &mut self.actors[at];
-        actor.learnt = number(&(actor.learnt, at, surroundings));
-        actor.step(&self.stepping);
-        let learnt = actor.learnt;
-        match (&next, touched) {
-            (None, _) => self.booked = self.ledger_number(),
-            (Some(Step { touch: Touch::Insert, collection, id }), None) => {
-                let inserted = self.get(*collection, id).expect("it went in");
-                self.stored ^= document_number(&inserted);
-            }
-            (Some(Step { touch: Touch::Delete, .. }), Some(deleted)) => self.stored ^= document_number(&deleted),
-            _ => {}
-        }
+        let (looked_up, locks, others) = (self.looked_up(), self.life.locks(), self.may_step());
+        self.actors[at].step(&self.stepping);
+        let (now_locks, now_others) = (self.life.locks(), self.may_step());
         let now_waiting = self.life.plain.queue.stats().waiting;
+        let before = self.traces.memory;
+        let looked = looked_up != self.looked_up() || self.looks_unseen(at, next.as_ref());
+        let learnt = number(&(self.traces.learnt[at], found, looked.then_some(before)));
+        self.traces.learnt[at] = learnt;
         for offered in waiting..now_waiting {
-            self.queued.push_back(number(&(learnt, offered)));
+            self.traces.queued.push_back(self.message_number(at, offered));
         }
         for _ in now_waiting..waiting {
-            self.queued.pop_front();
+            self.traces.queued.pop_front();
         }
+        let booked = self.traces.booked;
+        match (&next, touched) {
+            (None, _) => self.traces.booked = self.ledger_number(),
+            (Some(Step { touch: Touch::Insert, collection, id }), None) => {
+                let inserted = self.get(*collection, id).expect("it went in");
+                self.traces.stored ^= document_number(&inserted);
+            }
+            (Some(Step { touch: Touch::Delete, .. }), Some(deleted)) => {
+                self.traces.stored ^= document_number(&deleted);
+            }
+            _ => {}
+        }
+        self.traces.memory = self.memory();
+        self.traces.blocked.retain(|blocked| *blocked != at);
+        let is_blocked = !self.actors[at].is_answered() && !now_others.contains(&at);
+        if is_blocked {
+            self.traces.blocked.push(at);
+        }
+        let except = |all: &[usize]| all.iter().copied().filter(|other| *other != at).collect::<Vec<_>>();
+        let woke_or_locked = is_blocked || locks != now_locks || except(&others) != except(&now_others);
+        looked || woke_or_locked || before != self.traces.memory || booked != self.traces.booked
+    }
+
+    /// Whether a step may have looked at something beside the store and the ledger, and left no trace of that.
+    fn looks_unseen(&self, at: usize, made: Option<&Step>) -> bool {
+        let Some(made) = made else { return self.traces.learnt[at] == 0 };
+        match self.ops[at] {
+            // Before it is cancelled, the cache tells how far an open task has come.
+            Op::Cancel(_) => matches!(made.collection, Collection::OpenTasks | Collection::OrderSlots),
+            // An accepted task is sent again if the queue is idle.
+            Op::Visit(..) => made.collection == Collection::OrderSlots,
+            _ => false,
+        }
+    }
+
+    /// Tells messages apart: a sweeper sends its round again, others send what they know.
+    fn message_number(&self, at: usize, offered: usize) -> u64 {
+        match self.ops[at] {
+            Op::Visit(task, round) => number(&(task, round)),
+            _ => number(&(self.traces.learnt[at], offered)),
+        }
+    }
+
+    /// How often anybody looked into the cache.
+    fn looked_up(&self) -> u64 {
+        let metrics = &self.life.plain.metrics;
+        metrics.cache_hits.get() + metrics.cache_misses.get()
+    }
+
+    fn memory(&self) -> Memory {
+        Memory { cache: self.cache_number(), queue: number(&self.traces.queued), heard: self.heard_number() }
     }
 
     /// The client of this operation goes away.
@@ -148,7 +268,7 @@ impl World {
 
     fn cache_number(&self) -> u64 {
         let mut all = 0;
-        for id in (0..TASKS).map(task) {
+        for id in self.known.iter().copied() {
             if let Some(entry) = finish(self.life.plain.cache.get(id)).expect("memory does not fail") {
                 let view = &entry.view;
                 let payment = view.payment.as_ref().map(|payment| payment.state as u8);
@@ -168,20 +288,26 @@ impl World {
 
     /// What a crash leaves, with what was promised before it.
     pub(crate) fn lasting(&self) -> u64 {
-        number(&(self.stored, self.booked, self.heard_number()))
+        number(&(self.traces.stored, self.traces.booked, self.traces.memory.heard))
     }
 
     /// Two worlds with the same number go on alike.
     pub(crate) fn number(&self) -> u64 {
-        let actors: Vec<_> = self.actors.iter().map(|actor| (actor.learnt, actor.is_answered())).collect();
-        number(&(self.lasting(), self.cache_number(), &self.queued, actors))
+        let mut actors: Vec<_> = (0..self.ops.len())
+            .map(|at| (self.ops[at], self.traces.learnt[at], self.actors[at].is_answered()))
+            .collect();
+        actors.sort_unstable();
+        let Memory { cache, queue, .. } = self.traces.memory;
+        let blocked: Vec<_> = self.traces.blocked.iter().map(|at| (self.ops[*at], self.traces.learnt[*at])).collect();
+        number(&(self.lasting(), cache, queue, actors, blocked))
     }
 
     /// Everything that is lost in a crash is lost; then a start, and all that follows by itself.
     pub(crate) fn crash(mut self) -> Vec<String> {
         let mut wrong = self.check(Moment::Anytime);
         self.actors.clear();
-        self.life = Rc::new(Life::start(&self.base, &self.ledger, Arc::clone(&self.stepping), T0_US + 1_000_000));
+        let now_us = self.life.plain.clock.now_us() + 1_000_000;
+        self.life = Rc::new(start(&self.base, &self.ledger, &self.stepping, now_us));
         wrong.extend(self.go_on_to_the_end());
         wrong
     }
@@ -207,9 +333,10 @@ impl World {
         self.life.drain();
         self.ask_about_all();
         wrong.extend(self.check(Moment::AtRest));
+        let now_us = self.life.plain.clock.now_us();
         for later_us in [31_000_000, LATE_US, 2 * LATE_US] {
             let life = Rc::get_mut(&mut self.life).expect("no operation is under way");
-            life.sleep_until(T0_US + 1_000_000 + later_us);
+            life.sleep_until(now_us + later_us);
             self.life.come_to_rest();
             self.ask_about_all();
             wrong.extend(self.check(Moment::AtRest));
@@ -238,7 +365,7 @@ impl World {
 
     fn ask_about_all(&self) {
         let known = self.ears.borrow().shown.tasks();
-        let numbers: BTreeMap<TaskId, u64> = (0..TASKS + 10).map(|at| (task(at), at)).collect();
+        let numbers: BTreeMap<TaskId, u64> = (0..TASKS).map(|at| (task(at), at)).collect();
         for id in known {
             let (service, _publisher) = service(&self.life.plain);
             finish(query(&service, numbers[&id], &self.ears));
@@ -258,4 +385,9 @@ impl World {
 
 fn document_number(document: &Document) -> u64 {
     number(&(document.collection(), document.id(), gist(document)))
+}
+
+fn start(base: &MemoryStore, ledger: &MemoryLedger, stepping: &Arc<Stepping>, now_us: u64) -> Life {
+    let gate = Arc::clone(stepping);
+    Life::start(&Store::Memory(base.clone()), &Store::Memory(base.gated(gate)), ledger, now_us)
 }
