@@ -3,13 +3,7 @@
 
 mod kill_support;
 
-use std::{
-    collections::HashSet,
-    net::TcpStream,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, net::TcpStream, path::Path, thread, time::Duration};
 
 use kill_support::{
     journey::Intent,
@@ -50,7 +44,10 @@ fn drained(data: &Path, random: &mut StdRng, seed: u64, arguments: &[&str]) -> (
     let load = Load::start(40, seed, if arguments.is_empty() { intent } else { without_cancelling });
     let mut server = Server::start(command(data, &[&["--channel", CHANNEL], arguments].concat()));
     load.up(server.address);
-    thread::sleep(Duration::from_millis(random.random_range(1_500..3_000)));
+    server.until_busy();
+    // The instant of the signal is what is random here; but something shall wait for a retry then.
+    thread::sleep(Duration::from_millis(random.random_range(500..2_500)));
+    server.until(|admin| admin.counts().expect("the books can be read").queue_delayed > 3);
     server.terminate();
     let status = server.wait();
     (status.code(), load.give_up(), server.log())
@@ -96,15 +93,6 @@ fn only_retries_wait(books: &Books) {
     assert!(succeeded > 0 && !unsettled.is_empty(), "the signal came when nothing was under way");
 }
 
-/// Looks again until it is so.
-fn until(is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "it never is");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// A server with one attempt under way that takes much longer than anybody waits.
 fn busy(data: &Path, arguments: &[&str]) -> (Server, Load) {
     let load = Load::start(1, 1, |random, order_no| {
@@ -117,7 +105,7 @@ fn busy(data: &Path, arguments: &[&str]) -> (Server, Load) {
     let server = Server::start(command(data, &[&["--channel", "simulated:quiet"], arguments].concat()));
     load.up(server.address);
     // Not before the attempt is under way: the books tell.
-    until(|| server.admin.counts().expect("the books can be read").queue_unacknowledged > 0);
+    server.until(|admin| admin.counts().expect("the books can be read").queue_unacknowledged > 0);
     (server, load)
 }
 
@@ -128,7 +116,7 @@ fn a_second_signal_stops_at_once_and_says_what_it_left() {
     let (mut server, load) = busy(&data, &["--drain-timeout", "10m"]);
     server.terminate();
     // It has heard the first when it listens no more.
-    until(|| TcpStream::connect(server.address).is_err());
+    server.until(|_| TcpStream::connect(server.address).is_err());
     server.terminate();
     let (status, log) = (server.wait(), server.log());
     assert_eq!(status.code(), Some(130), "{log}");

@@ -39,8 +39,9 @@ fn what_was_answered_survives_a_power_cut() {
         let load = Load::start(number("PAYRIG_PAYERS", 60), seed.wrapping_add(life), hasty);
         let server = Server::start(power.arm(command(&data, &["--channel", CHANNEL])));
         load.up(server.address);
+        server.until_busy();
         // The instant of the cut is what is random here.
-        thread::sleep(Duration::from_millis(random.random_range(1_000..4_000)));
+        thread::sleep(Duration::from_millis(random.random_range(500..3_500)));
         server.kill();
         let told = load.give_up();
 

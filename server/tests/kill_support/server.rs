@@ -11,16 +11,18 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use payrig_audit::Admin;
+use payrig_audit::{Admin, books::Payment};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a start may take on a busy machine, recovery included.
 const START: Duration = Duration::from_secs(60);
 /// How long anything else may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the books.
+const LOOK: Duration = Duration::from_millis(10);
 /// Lines of its log that are kept for a failed test.
 const LOG: usize = 60;
 
@@ -108,6 +110,20 @@ impl Server {
     /// Starts it and waits until it serves.
     pub(crate) fn start(command: Command) -> Self {
         Starting::spawn(command).ready()
+    }
+
+    /// Waits until the books say so: a load that has got under way, however slow the machine is.
+    pub(crate) fn until(&self, is_so: impl Fn(&Admin) -> bool) {
+        let began = Instant::now();
+        while !is_so(&self.admin) {
+            assert!(began.elapsed() < PATIENCE, "it never is so:\n{}", self.log());
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until there are payments.
+    pub(crate) fn until_busy(&self) {
+        self.until(|admin| !admin.collection::<Payment>("payments").expect("the books can be read").is_empty());
     }
 
     /// `kill -9`.
