@@ -121,11 +121,12 @@ impl Server {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
-    /// Serves until a signal; `ready` is called once connections are taken.
+    /// Serves until a signal; `ready` is called once connections are taken. It is not generic, so that the library holds
+    /// the code of the whole server and a binary compiles none of it again.
     ///
     /// # Errors
     /// Where the system refuses threads or signals.
-    pub fn run(self, ready: impl FnOnce()) -> Result<Stopped, ServerError> {
+    pub fn run(self, ready: &dyn Fn()) -> Result<Stopped, ServerError> {
         let Self { config, runtime, parts, public, admin, background } = self;
         let signals = {
             let _within = runtime.enter();

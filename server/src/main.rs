@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Err(error) => return start::complain(&error, 1),
     };
     let (address, admin) = (server.address(), server.admin_address());
-    match server.run(|| start::announce(address, admin, print_address)) {
+    match server.run(&|| start::announce(address, admin, print_address)) {
         Ok(Stopped::Drained) => ExitCode::SUCCESS,
         Ok(Stopped::OutOfTime) => ExitCode::FAILURE,
         Ok(Stopped::AtOnce) => ExitCode::from(INTERRUPTED),
