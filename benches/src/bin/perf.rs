@@ -29,10 +29,10 @@ const INCONCLUSIVE: u8 = 6;
 /// round means nothing (errors among the replies, payments that do not settle).
 #[derive(Parser)]
 struct Flags {
-    /// Only these scenarios: cache, store, accept, flow, settle, early, on-query, key
+    /// Only these scenarios: cache, store, again, accept, flow, settle, early, on-query, key
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
-    /// Rounds of the short scenarios (cache, store, accept, key)
+    /// Rounds of the short scenarios (cache, store, again, accept, key)
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Seconds of a measurement in them, and of the bare server's in all

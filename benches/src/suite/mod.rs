@@ -229,9 +229,10 @@ pub struct Scenario {
 
 impl Scenario {
     /// All, in the order of a whole run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self { name: "cache", what: "query that hits the cache", run: query::cache },
         Self { name: "store", what: "query that hits the store", run: query::store },
+        Self { name: "again", what: "query that looks at the store again", run: query::again },
         Self { name: "accept", what: "durable submit alone", run: submit::accept },
         Self { name: "flow", what: "submit with everything running behind it", run: steady::flow },
         Self { name: "settle", what: "settled payments: submit plus one poll each", run: steady::settle },

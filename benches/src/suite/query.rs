@@ -15,8 +15,14 @@ const CONNECTIONS: usize = 64;
 /// Ids that are asked for in turn while they are cached: so few that the one look at the store that each causes after
 /// 5 s is lost among the hits.
 const CACHED: usize = 200;
-/// Ids that only the store knows: more than its block cache holds.
-const STORED: usize = 200_000;
+/// Ids that only the store knows: far more than the result cache holds, with tables of their own on the disk.
+const STORED: usize = 100_000;
+/// Ids that the cache knows and no longer believes: more than are asked for in [`AGAIN_S`], so that none comes twice.
+const AGAIN: usize = 70_000;
+/// A second is what the ids last for.
+const AGAIN_S: u64 = 1;
+/// After it the server looks at the store again for a payment that awaits its payer.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// Entries of the result cache while they are asked for.
 const CACHE: &str = "1000";
 /// The share of queries that may go the other way.
@@ -51,6 +57,40 @@ pub(super) fn cache(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
         };
         let measure_bare = || rig.measure(&bare, &Load { arguments: &arguments, ..load(&bare) });
         let (ours, bare) = in_turn(round, measure_ours, measure_bare)?;
+        figure.push(ours, bare);
+    }
+    Ok(vec![figure])
+}
+
+/// A query of a payment that awaits its payer, of which the cache's entry is too old to be believed: it is looked up in
+/// the store whether the payment has ended. Of a payer who polls, every other query is one.
+pub(super) fn again(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
+    let mut figure = Figure::new(&format!("query, store asked again, {CONNECTIONS} connections"), Some(0.7));
+    let data = rig.fresh_folder("again")?;
+    let ours = rig.server(&data, &["--cache-capacity", "1000000"])?;
+    let ids = rig.options.folder.join("again-ids");
+    let ids_text = ids.display().to_string();
+    fill(rig, &ours, &ids, 1)?;
+    let sample = sample_query(&ours, &ids)?.canned();
+    let bare = rig.bare(&sample, &sample)?;
+    let arguments = [ids_text.as_str(), "0"];
+    let load = |server: &Server| Load {
+        address: server.address,
+        connections: CONNECTIONS,
+        seconds: AGAIN_S,
+        script: Script::Query,
+        arguments: &arguments,
+    };
+    for round in 0..rig.options.rounds {
+        let measure_ours = || {
+            fill(rig, &ours, &ids, AGAIN)?;
+            std::thread::sleep(BELIEVED_FOR);
+            let before = Metrics::read(ours.address)?;
+            let side = rig.measure_settled(&ours, &load(&ours))?;
+            went(&ours, &before, "payrig_cache_hits_total")?;
+            Ok(side)
+        };
+        let (ours, bare) = in_turn(round, measure_ours, || rig.measure_settled(&bare, &load(&bare)))?;
         figure.push(ours, bare);
     }
     Ok(vec![figure])

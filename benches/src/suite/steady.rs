@@ -26,6 +26,8 @@ const LEAD_S: u64 = 5;
 const LEAD_UNQUERIED_S: u64 = 30;
 /// How soon everything is settled after the load has ended.
 const SOON: Duration = Duration::from_secs(5);
+/// The same where results that nobody queries are stored only after 25 s.
+const SOON_UNQUERIED: Duration = Duration::from_secs(35);
 /// What may be left unsettled, beyond what was at the window's start, of what was accepted in it.
 const GROWTH: f64 = 0.05;
 /// Queries that may be missing, of all: they come 2 s later than the submissions, at what was the rate then.
@@ -41,6 +43,8 @@ struct Way {
     polled: bool,
     settings: &'static [&'static str],
     lead_s: u64,
+    /// After the load.
+    soon: Duration,
     /// Whether waiting for the answer holds nobody back, so that the load has to be paced or is refused.
     paced: bool,
 }
@@ -52,6 +56,7 @@ impl Way {
         polled: false,
         settings: &[],
         lead_s: LEAD_S,
+        soon: SOON,
         paced: false,
     };
     const SETTLE: Self = Self { name: "settled payments", polled: true, ..Self::FLOW };
@@ -85,9 +90,9 @@ pub(super) fn early(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
 
 /// Both with results shown before they are stored.
 pub(super) fn on_query(rig: &Rig) -> Result<Vec<Figure>, PerfError> {
-    let settings = &["--sync", "on-query"];
-    let unqueried = Way { settings, lead_s: LEAD_UNQUERIED_S, ..Way::FLOW };
-    Ok(vec![steady(rig, &unqueried)?, steady(rig, &Way { settings, ..Way::SETTLE })?])
+    let (settings, soon) = (&["--sync", "on-query"], SOON_UNQUERIED);
+    let flow = steady(rig, &Way { settings, soon, lead_s: LEAD_UNQUERIED_S, ..Way::FLOW })?;
+    Ok(vec![flow, steady(rig, &Way { settings, soon, ..Way::SETTLE })?])
 }
 
 fn steady(rig: &Rig, way: &Way) -> Result<Figure, PerfError> {
@@ -97,7 +102,7 @@ fn steady(rig: &Rig, way: &Way) -> Result<Figure, PerfError> {
     let data = rig.fresh_folder("steady")?;
     let ours = rig.server(&data, way.settings)?;
     let (accepted, task_id) = rig.submit_one(&ours)?;
-    until_settled(&ours, SOON)?;
+    until_settled(&ours, way.soon)?;
     let shown = Connection::open(ours.address)?.get(&format!("/v1/pay-tasks/{task_id}"))?;
     let bare = bare(rig, way, &shown.canned(), &accepted.canned())?;
     let measure_bare = || measure_bare(rig, way, &bare, &task_id);
@@ -225,7 +230,7 @@ fn window(rig: &Rig, way: &Way, server: &Server, pace: Option<f64>, seconds: u64
     let machine = window.close()?;
     let to = Counts::read(server)?;
     let counted = running.finish()?;
-    until_settled(server, SOON)?;
+    until_settled(server, way.soon)?;
     let done = (to.accepted - from.accepted).min(to.settled - from.settled);
     let side = Side::new(done, done / (to.at - from.at).as_secs_f64(), machine);
     Ok(Seen { side, unsteady: unsteady(way, &from, &to, counted) })

@@ -25,11 +25,31 @@ pub(super) struct Watched {
     phase: Arc<Phase>,
     /// Our side is closed; how much came since.
     unheard: Option<usize>,
+    /// The others that are ready in this turn have been let go first.
+    gave_way: bool,
 }
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, phase: Arc<Phase>) -> Self {
-        Self { stream: TokioIo::new(stream), phase, unheard: None }
+        Self { stream: TokioIo::new(stream), phase, unheard: None, gave_way: false }
+    }
+}
+
+impl Watched {
+    /// Answers of one turn go out together, after all of the turn's requests are handled: one wake-up of the peer then
+    /// serves many answers, where each would cost one if they went out one by one.
+    fn poll_give_way(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.gave_way, true) {
+            return Poll::Ready(());
+        }
+        // Behind everything that is ready now.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        self.gave_way = written.is_pending();
+        written
     }
 }
 
@@ -45,7 +65,9 @@ impl Read for Watched {
 
 impl Write for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        ready!(self.poll_give_way(cx));
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(written)
     }
 
     /// hyper comes here when nothing is left to write.
@@ -86,6 +108,8 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        ready!(self.poll_give_way(cx));
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(written)
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use payrig_api::Submission;
-use tokio::sync::oneshot;
 
 use crate::{
     cache::{Entry, ResultCache as _},
@@ -21,7 +20,7 @@ mod retry;
 
 pub use accept::{Accepted, Refusal};
 pub use cancel::{Cancelled, NotCancelled};
-pub use publisher::{Backlog, Publisher};
+pub use publisher::{Backlog, Publisher, Taken};
 pub use retry::NotRetried;
 
 /// Why a submission was not accepted.
@@ -82,11 +81,9 @@ impl PayService {
         if self.parts.settings.accept == AcceptMode::Early {
             return self.submit_early(open).await;
         }
-        let (waiting, accepted) = oneshot::channel();
-        self.backlog.hand_in(Arc::clone(&open), Some(waiting))?;
-        match accepted.await.map_err(|_| NotAccepted::Stopping)?? {
-            Accepted::New => Ok(Arc::new(TaskView::queued(&open))),
-            Accepted::Repeat(round) => self.as_it_is_now(round).await,
+        match self.backlog.accept(open).await? {
+            Taken::New(view) => Ok(view),
+            Taken::Repeat(round) => self.as_it_is_now(round).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The publishers: acceptances are stored and sent to the queue in batches, apart from the requests that wait for them.
+//! The publisher: acceptances are stored and sent to the queue in batches, apart from the requests that wait for them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cache::{Entry, ResultCache as _},
-    model::{OpenTask, TaskView},
+    model::{OpenTask, RoundId, TaskView},
     parts::Parts,
     queue::{Message, TaskQueue as _},
     store::StoreError,
@@ -19,11 +19,20 @@ use crate::{
 
 /// Submissions in one call of the store.
 const BATCH: usize = 512;
-/// Publishers of one runtime: batches that are with the store or the queue at the same time. One is with the store while
-/// the next fills; more would only split what can travel together.
-const PUBLISHERS: usize = 2;
+/// Batches that are stored and still have conflicts to decide or messages to send, at most. Only one batch is with the
+/// store: what arrives meanwhile travels together, and two that split it cost a commit more.
+const FOLLOWED_UP: usize = 8;
 
-type Waiting = oneshot::Sender<Result<Accepted, NotAccepted>>;
+/// What a round that was handed in came to.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// It is accepted, and shown like this.
+    New(Arc<TaskView>),
+    /// It is the repeat of a round that was accepted before.
+    Repeat(RoundId),
+}
+
+type Waiting = oneshot::Sender<Result<Taken, NotAccepted>>;
 
 struct HandedIn {
     open: Arc<OpenTask>,
@@ -37,14 +46,14 @@ pub struct Backlog {
     parts: Arc<Parts>,
 }
 
-/// The publishers' work: to be run as a task. It ends when every [`Backlog`] is gone and everything is sent.
+/// The publisher's work: to be run as a task. It ends when every [`Backlog`] is gone and everything is sent.
 pub struct Publisher {
     incoming: mpsc::Receiver<HandedIn>,
     parts: Arc<Parts>,
 }
 
 impl Backlog {
-    /// A backlog of so many places and the publishers behind it.
+    /// A backlog of so many places and the publisher behind it.
     #[must_use]
     pub fn new(parts: Arc<Parts>, places: usize) -> (Self, Publisher) {
         let (sender, incoming) = mpsc::channel(places.max(1));
@@ -56,7 +65,7 @@ impl Backlog {
     /// # Errors
     /// [`NotAccepted::Overloaded`] and [`NotAccepted::Stopping`]: nothing was or will be written.
     pub fn hand_in(&self, open: Arc<OpenTask>, waiting: Option<Waiting>) -> Result<(), NotAccepted> {
-        // Whoever is let in while the queue is full would wait behind publishers that wait for room there.
+        // Whoever is let in while the queue is full would wait behind batches that wait for room there.
         if !self.parts.queue.has_room() {
             self.parts.metrics.refused_overload.inc();
             return Err(NotAccepted::Overloaded);
@@ -74,7 +83,7 @@ impl Backlog {
     ///
     /// # Errors
     /// See [`NotAccepted`].
-    pub async fn accept(&self, open: Arc<OpenTask>) -> Result<Accepted, NotAccepted> {
+    pub async fn accept(&self, open: Arc<OpenTask>) -> Result<Taken, NotAccepted> {
         let (waiting, accepted) = oneshot::channel();
         self.hand_in(open, Some(waiting))?;
         accepted.await.map_err(|_| NotAccepted::Stopping)?
@@ -84,21 +93,23 @@ impl Backlog {
 impl Publisher {
     /// Publishes batch after batch.
     pub async fn run(mut self) {
-        let publishers = Arc::new(Semaphore::new(PUBLISHERS));
+        let followed_up = Arc::new(Semaphore::new(FOLLOWED_UP));
         loop {
-            // A free publisher first, then the batch: what arrives meanwhile travels together.
-            let Ok(publisher) = Arc::clone(&publishers).acquire_owned().await else { break };
+            let Ok(place) = Arc::clone(&followed_up).acquire_owned().await else { break };
             let mut batch = Vec::new();
             if self.incoming.recv_many(&mut batch, BATCH).await == 0 {
                 break;
             }
-            let parts = Arc::clone(&self.parts);
-            tokio::spawn(async move {
-                publish(&parts, batch).await;
-                drop(publisher);
-            });
+            let stored = store(&self.parts, batch).await;
+            if !stored.is_done() {
+                let parts = Arc::clone(&self.parts);
+                tokio::spawn(async move {
+                    stored.follow_up(&parts).await;
+                    drop(place);
+                });
+            }
         }
-        let _ = publishers.acquire_many(u32::try_from(PUBLISHERS).unwrap_or(1)).await;
+        let _ = followed_up.acquire_many(u32::try_from(FOLLOWED_UP).unwrap_or(1)).await;
     }
 
     /// Publishes the next batch here and now, for whoever drives it step by step. Whether there was one.
@@ -106,35 +117,55 @@ impl Publisher {
         let mut batch = Vec::new();
         let any = self.incoming.recv_many(&mut batch, BATCH).await > 0;
         if any {
-            publish(&self.parts, batch).await;
+            store(&self.parts, batch).await.follow_up(&self.parts).await;
         }
         any
     }
 }
 
-async fn publish(parts: &Parts, batch: Vec<HandedIn>) {
+/// A batch that is stored: what is accepted and to be sent, and what met a conflict.
+#[derive(Default)]
+struct Stored {
+    messages: Vec<Message>,
+    undecided: Vec<HandedIn>,
+}
+
+/// Stores a batch in one call and answers what is accepted with that.
+async fn store(parts: &Parts, batch: Vec<HandedIn>) -> Stored {
     parts.metrics.publish_batch.observe(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
     let opens: Vec<Arc<OpenTask>> = batch.iter().map(|handed_in| Arc::clone(&handed_in.open)).collect();
-    let whole = match accept::insert(parts, &opens).await {
-        Ok(whole) => whole,
+    let mut stored = Stored::default();
+    match accept::insert(parts, &opens).await {
+        Ok(whole) => {
+            for (handed_in, whole) in batch.into_iter().zip(whole) {
+                if whole {
+                    let message = handed_in.answer(parts, Ok(Ok(Accepted::New))).await;
+                    stored.messages.extend(message.filter(|_| !parts.settings.accept_only));
+                } else {
+                    stored.undecided.push(handed_in);
+                }
+            }
+        }
         Err(error) => {
             tracing::warn!(%error, submissions = batch.len(), "submissions were not stored");
             for handed_in in batch {
                 handed_in.answer(parts, Err(copy(&error))).await;
             }
-            return;
-        }
-    };
-    let (mut messages, mut undecided) = (Vec::with_capacity(batch.len()), Vec::new());
-    for (handed_in, whole) in batch.into_iter().zip(whole) {
-        if whole {
-            messages.extend(handed_in.answer(parts, Ok(Ok(Accepted::New))).await);
-        } else {
-            undecided.push(decide(parts, handed_in));
         }
     }
-    // Those that met a conflict keep nobody else waiting.
-    futures_util::join!(offer(parts, messages), join_all(undecided));
+    stored
+}
+
+impl Stored {
+    fn is_done(&self) -> bool {
+        self.messages.is_empty() && self.undecided.is_empty()
+    }
+
+    /// Sends and decides; those that met a conflict keep nobody else waiting.
+    async fn follow_up(self, parts: &Parts) {
+        let decisions = self.undecided.into_iter().map(|handed_in| decide(parts, handed_in));
+        futures_util::join!(offer(parts, self.messages), join_all(decisions));
+    }
 }
 
 /// Decides a round that met a conflict.
@@ -157,25 +188,30 @@ impl HandedIn {
     /// Tells whoever waits; gives the message of a round that was accepted.
     async fn answer(self, parts: &Parts, answer: Answer) -> Option<Message> {
         let Self { open, waiting } = self;
-        let accepted = matches!(answer, Ok(Ok(Accepted::New)));
         let now_us = parts.clock.now_us();
-        if accepted {
-            parts.metrics.accepted.inc();
-            // Shown before it is sent: the runner's views are newer than this one.
-            let _ = parts.cache.put(Entry { view: Arc::new(TaskView::queued(&open)), fact_at_us: now_us }).await;
-        } else if waiting.is_none() {
-            tracing::warn!(task_id = %open.task.task_id, "a task that was accepted early is lost");
-            let _ = parts.cache.evict(open.task.task_id).await;
-        }
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(flatten(answer));
+        let taken = match answer {
+            Ok(Ok(Accepted::New)) => {
+                parts.metrics.accepted.inc();
+                let view = Arc::new(TaskView::queued(&open));
+                // Shown before it is sent: the runner's views are newer than this one.
+                let _ = parts.cache.put(Entry { view: Arc::clone(&view), fact_at_us: now_us }).await;
+                Ok(Taken::New(view))
+            }
+            Ok(Ok(Accepted::Repeat(round))) => Ok(Taken::Repeat(round)),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(error) => Err(error.into()),
+        };
+        let accepted = matches!(taken, Ok(Taken::New(_)));
+        match waiting {
+            Some(waiting) => drop(waiting.send(taken)),
+            None if !accepted => {
+                tracing::warn!(task_id = %open.task.task_id, "a task that was accepted early is lost");
+                let _ = parts.cache.evict(open.task.task_id).await;
+            }
+            None => {}
         }
         accepted.then(|| Message::first(open, now_us))
     }
-}
-
-fn flatten(answer: Answer) -> Result<Accepted, NotAccepted> {
-    Ok(answer??)
 }
 
 /// The same error for each of a batch.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use payrig_api::{RETRY_CAP, TaskState};
 
 use super::{
-    Accepted, NotAccepted, PayService, accept,
+    NotAccepted, PayService, Taken, accept,
     read::{self, Latest},
 };
 use crate::{
@@ -57,10 +57,10 @@ impl PayService {
             key: None,
         };
         let open = Arc::new(open);
-        match self.backlog.accept(Arc::clone(&open)).await? {
-            Accepted::New => Ok(Arc::new(TaskView::queued(&open))),
+        match self.backlog.accept(open).await? {
+            Taken::New(view) => Ok(view),
             // Another retry was faster, and its round is over.
-            Accepted::Repeat(round) => Ok(self.as_it_is_now(round).await?),
+            Taken::Repeat(round) => Ok(self.as_it_is_now(round).await?),
         }
     }
 

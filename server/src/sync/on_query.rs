@@ -15,7 +15,8 @@ use tokio::{
 use super::{Finished, Verdict, show, store};
 use crate::{
     cache::{KEPT, ResultCache as _},
-    model::RoundId,
+    closing,
+    model::{OpenTask, OutcomeState, RoundId},
     parts::Parts,
     store::StoreError,
 };
@@ -94,16 +95,43 @@ impl Unsynced {
         if finished.is_empty() {
             return;
         }
-        if let Err(error) = store(&self.parts, finished.clone()).await {
-            tracing::warn!(%error, "shown results were not stored; the next tick tries again");
-            return;
-        }
-        for finished in finished {
+        let verdicts = match store(&self.parts, finished.clone()).await {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                tracing::warn!(%error, "shown results were not stored; the next tick tries again");
+                return;
+            }
+        };
+        for (finished, verdict) in finished.into_iter().zip(verdicts) {
             let round = finished.outcome.round_id();
+            if let Err(error) = self.close_if_lost(&finished, &verdict).await {
+                tracing::warn!(%error, "a payment that lost its round was not closed; the next tick tries again");
+                continue;
+            }
             if self.waiting.remove(&round).is_some() {
                 self.len.fetch_sub(1, Ordering::Relaxed);
             }
             let _ = self.parts.cache.evict(round.task).await;
+        }
+    }
+}
+
+impl Unsynced {
+    /// A cancellation was stored before the success that was shown: its payment is nobody's any more.
+    async fn close_if_lost(&self, finished: &Finished, verdict: &Verdict) -> Result<(), StoreError> {
+        match verdict {
+            Verdict::Lost(first) if first.state == OutcomeState::Cancelled && finished.payment.is_some() => {
+                let outcome = &finished.outcome;
+                let open = OpenTask {
+                    task: Arc::clone(&outcome.task),
+                    round: outcome.round,
+                    accepted_at_us: outcome.accepted_at_us,
+                    attempts_before: outcome.attempt,
+                    key: None,
+                };
+                closing::close_lost(&self.parts, &Arc::new(open)).await
+            }
+            _ => Ok(()),
         }
     }
 }
