@@ -18,9 +18,9 @@ const CACHED: usize = 200;
 /// Ids that only the store knows: far more than the result cache holds, with tables of their own on the disk.
 const STORED: usize = 100_000;
 /// Ids that the cache knows and no longer believes: more than are asked for in [`AGAIN_S`], so that none comes twice.
-const AGAIN: usize = 70_000;
-/// A second is what the ids last for.
-const AGAIN_S: u64 = 1;
+const AGAIN: usize = 120_000;
+/// What the ids last for.
+const AGAIN_S: u64 = 2;
 /// After it the server looks at the store again for a payment that awaits its payer.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// Entries of the result cache while they are asked for.

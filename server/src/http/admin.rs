@@ -89,9 +89,7 @@ pub(super) async fn book(parts: &Parts, collection: &str, query: Option<&str>) -
 
 /// Whether this can be an id of the collection: the others have no place in its order.
 fn is_id(collection: Collection, text: &str) -> bool {
-    let by_text =
-        matches!(collection, Collection::IdempotencyKeys | Collection::OrderSlots | Collection::OrderSettlements);
-    by_text || text.get(..TaskId::TEXT_LEN).is_some_and(|task| task.parse::<TaskId>().is_ok())
+    collection.is_named_by_text() || text.get(..TaskId::TEXT_LEN).is_some_and(|task| task.parse::<TaskId>().is_ok())
 }
 
 fn readable(document: &Document) -> Result<Value, serde_json::Error> {

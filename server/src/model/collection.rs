@@ -44,6 +44,12 @@ impl Collection {
         Self::Refunded,
     ];
 
+    /// Whether its documents are named by text that clients chose; the others' ids begin with a task's.
+    #[must_use]
+    pub const fn is_named_by_text(self) -> bool {
+        matches!(self, Self::IdempotencyKeys | Self::OrderSlots | Self::OrderSettlements)
+    }
+
     /// The name in databases and in the admin books.
     #[must_use]
     pub const fn name(self) -> &'static str {

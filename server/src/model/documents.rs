@@ -115,6 +115,15 @@ pub struct Stages {
     pub retry_wait_us: u64,
 }
 
+impl Stages {
+    /// What is left of a round that took so long: what the flow itself cost, in microseconds.
+    #[must_use]
+    pub const fn own_us(&self, accepted_at_us: u64, settled_at_us: u64) -> u64 {
+        let others_us = self.queue_wait_us + self.channel_us + self.retry_wait_us;
+        settled_at_us.saturating_sub(accepted_at_us).saturating_sub(others_us)
+    }
+}
+
 /// One step of a round's life.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HistoryEntry {

@@ -172,10 +172,9 @@ impl TaskView {
     /// The reply that shows it.
     #[must_use]
     pub fn reply(&self) -> reply::TaskReply {
-        let stages = self.settled_at_us.map(|settled_at_us| {
-            let intended = self.stages.queue_wait_us + self.stages.channel_us + self.stages.retry_wait_us;
-            (self.stages, settled_at_us.saturating_sub(self.accepted_at_us).saturating_sub(intended))
-        });
+        let stages = self
+            .settled_at_us
+            .map(|settled_at_us| (self.stages, self.stages.own_us(self.accepted_at_us, settled_at_us)));
         let task = reply::Task {
             task_id: self.task.task_id.to_string(),
             state: self.state,

@@ -172,15 +172,13 @@ impl TaskQueue for MemoryQueue {
 }
 
 impl Wheel {
-    /// Delivers what is due, for as long as it is polled; ends when the queue is closed.
+    /// Delivers what is due, for as long as it is polled; ends with the first delivery that a closed queue refuses.
     pub async fn run(mut self) {
         let mut waiting = DelayQueue::new();
         loop {
             tokio::select! {
-                arrived = self.incoming.recv() => match arrived {
-                    Some((message, delay)) => { waiting.insert(message, delay); }
-                    None => return,
-                },
+                // The queue that it delivers to keeps the way in open.
+                Some((message, delay)) = self.incoming.recv() => { waiting.insert(message, delay); }
                 Some(due) = waiting.next(), if !waiting.is_empty() => {
                     let sent = self.queue.offer(vec![due.into_inner()]).await;
                     self.queue.inner.delayed.fetch_sub(1, Ordering::SeqCst);
@@ -188,6 +186,7 @@ impl Wheel {
                         return;
                     }
                 }
+                else => return,
             }
         }
     }

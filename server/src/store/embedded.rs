@@ -63,9 +63,7 @@ fn entry(document: &Document) -> Result<Entry, StoreError> {
 /// The key of an id. Ids that name a round (`{task_id}:{round}`, `{task_id}-{round}`) become 17 bytes in the same order:
 /// shorter to compare, and short enough for fjall to keep in place. A prefix of such an id becomes a prefix of its key.
 fn key(collection: Collection, id: &str) -> Vec<u8> {
-    let by_text =
-        matches!(collection, Collection::IdempotencyKeys | Collection::OrderSlots | Collection::OrderSettlements);
-    if by_text {
+    if collection.is_named_by_text() {
         return id.as_bytes().to_vec();
     }
     let (task, round) = id.split_at_checked(TaskId::TEXT_LEN).unwrap_or((id, ""));

@@ -151,8 +151,7 @@ fn count(parts: &Parts, outcome: &Outcome) {
     let Some(state) = outcome.state.task_state() else { return };
     parts.metrics.settled.get_or_create(&Named { name: state.name() }).inc();
     let stages = outcome.stages;
-    let intended_us = stages.queue_wait_us + stages.channel_us + stages.retry_wait_us;
-    let own_us = outcome.settled_at_us.saturating_sub(outcome.accepted_at_us).saturating_sub(intended_us);
+    let own_us = stages.own_us(outcome.accepted_at_us, outcome.settled_at_us);
     parts.metrics.record_stages(stages.queue_wait_us, stages.channel_us, stages.retry_wait_us, own_us);
 }
 
