@@ -52,7 +52,9 @@ fn server_cost(observed: &Observed) -> Option<String> {
     let tally = &observed.tally;
     let Some(cpu) = observed.cpu.server else {
         let is_seen = observed.cpu.harness.is_some();
-        return is_seen.then(|| "server CPU: not seen, because this run did not start the server".to_owned());
+        return is_seen.then(|| {
+            "server CPU: not seen: this run did not start the server, or the server ended too early".to_owned()
+        });
     };
     let requests = requests(&observed.cells);
     let each = |n: u64| if n == 0 { "-".to_owned() } else { format!("{:.1} us", cpu.as_secs_f64() * 1e6 / n as f64) };

@@ -184,12 +184,12 @@ impl<'a> Session<'a> {
 
     fn show(&self, run: &Run, dir: &std::path::Path) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        if self.args.json {
-            serde_json::to_writer_pretty(&mut out, run)?;
-            writeln!(out)
+        let shown = if self.args.json {
+            serde_json::to_writer_pretty(&mut out, run).map_err(std::io::Error::from).and_then(|()| writeln!(out))
         } else {
             write!(out, "{}", text(run, dir, Style::of_stdout()))
-        }
+        };
+        shown.map_err(|error| std::io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
     }
 }
 

@@ -188,12 +188,20 @@ fn duration(name: &'static str, value: Option<&str>, default: Duration) -> Resul
     humantime::parse_duration(value).map_err(|_| bad(name, value, "expected a duration such as 300ms, 30s or 1h30m"))
 }
 
-/// The value, if it is at least one.
+/// More of anything than a machine has memory for.
+const MANY: usize = 1 << 24;
+
+/// The value, if it is at least one and no more than a machine can hold.
 fn positive(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
     match value {
-        Some(0) => Err(bad(name, 0, "expected at least 1")),
+        Some(value @ (0 | MANY..)) => Err(bad(name, value, format!("expected 1 to {}", MANY - 1))),
         value => Ok(value.unwrap_or(default)),
     }
+}
+
+/// The value, which may be none.
+fn none_or_more(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
+    if value == Some(0) { Ok(0) } else { positive(name, value, default) }
 }
 
 impl RawConfig {
@@ -256,12 +264,12 @@ impl RawConfig {
             queue_capacity: positive("queue-capacity", self.queue_capacity, 100_000)?,
             cache_capacity: positive("cache-capacity", self.cache_capacity, 1_000_000)?,
             backlog: positive("backlog", self.backlog, 16_384)?,
-            workers: self.workers.unwrap_or(4_096),
+            workers: none_or_more("workers", self.workers, 4_096)?,
             threads: positive("threads", self.threads, cores)?,
             connections: positive("connections", self.connections, 10_000)?,
             deadlines: self.checked_deadlines()?,
             drain_timeout: duration("drain-timeout", self.drain_timeout.as_deref(), Duration::from_secs(30))?,
-            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("payrig-data")),
+            data_dir: self.checked_data_dir()?,
             print_address: self.print_address,
             config_check: self.config_check,
         })
@@ -278,6 +286,14 @@ impl RawConfig {
             ));
         }
         Ok(listen)
+    }
+
+    fn checked_data_dir(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data_dir {
+            None => Ok(PathBuf::from("payrig-data")),
+            Some(folder) if folder.as_os_str().is_empty() => Err(bad("data-dir", "", "expected a folder")),
+            Some(folder) => Ok(folder.clone()),
+        }
     }
 
     fn checked_admin_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {

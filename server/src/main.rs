@@ -21,8 +21,10 @@ fn main() -> ExitCode {
         Err(error) => return start::complain(&error, USAGE),
     };
     if config.config_check {
-        start::show(&config);
-        return ExitCode::SUCCESS;
+        return match start::show(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => start::complain(&error, 1),
+        };
     }
     start::warn_of_weak_promises(&config);
     let print_address = config.print_address;

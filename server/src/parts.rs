@@ -15,7 +15,7 @@ pub enum AcceptMode {
     /// After the write: a 202 is a promise.
     #[default]
     Durable,
-    /// Before the write: a crash may lose what a 202 promised.
+    /// Before the write: a crash or a conflict may lose what a 202 promised.
     Early,
 }
 

@@ -1,5 +1,5 @@
 //! What the program says when it starts.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks to people")]
+#![expect(clippy::print_stderr, reason = "this is where the program speaks to people")]
 
 use std::{error::Error, io::Write as _, net::SocketAddr, process::ExitCode};
 
@@ -26,15 +26,19 @@ pub fn complain(error: &dyn Error, code: u8) -> ExitCode {
 }
 
 /// Shows a checked configuration.
-pub fn show(config: &Config) {
-    println!("{config:#?}");
+///
+/// # Errors
+/// Where standard output takes nothing.
+pub fn show(config: &Config) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{config:#?}")
 }
 
 /// Says what the chosen settings no longer promise.
 pub fn warn_of_weak_promises(config: &Config) {
     if config.settings.accept == AcceptMode::Early {
         eprintln!(
-            "payrig-server: --accept early: a 202 is given before the write; a crash may lose accepted tasks (promise 1)."
+            "payrig-server: --accept early: a 202 is given before the write; a crash or a conflict (another task \
+             pays the order, the same key at the same moment) may lose accepted tasks (promise 1)."
         );
     }
     if config.settings.sync == SyncMode::OnQuery {
@@ -51,9 +55,9 @@ pub fn warn_of_weak_promises(config: &Config) {
 /// Says where the server listens.
 pub fn announce(address: SocketAddr, admin: Option<SocketAddr>, print_address: bool) {
     if print_address {
-        println!("listening on http://{address}");
-        // Whoever waits for the line must get it now.
-        let _ = std::io::stdout().flush();
+        // Whoever waits for the line must get it now; nobody may be there to read it any more.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
     } else {
         eprintln!("payrig-server {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
     }

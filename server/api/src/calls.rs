@@ -197,7 +197,11 @@ pub static CALLS: [Call; 10] = [
             P::FateUnknown,
         ],
     },
-    Call { answers: &[ok("It does", Body::Health)], ..get("healthz", "/healthz", "Whether the process answers") },
+    Call {
+        answers: &[ok("It does", Body::Health)],
+        problems: &[P::Overloaded],
+        ..get("healthz", "/healthz", "Whether the process answers and needs no restart")
+    },
     Call {
         answers: &[ok("It does", Body::Health)],
         problems: &[P::Overloaded],

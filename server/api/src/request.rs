@@ -140,6 +140,7 @@ pub struct Submission {
     /// ISO 4217 code.
     pub currency: Currency,
     /// Which channel style pays.
+    #[serde(deserialize_with = "strict::name")]
     pub channel: ChannelStyle,
     /// What is bought. Where given, the amounts sum to `amount_minor`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "strict::optional_list")]

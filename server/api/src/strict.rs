@@ -1,10 +1,13 @@
 //! Objects and nothing else: serde's derive would also take an array for a struct, field after field.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        MapAccess, Visitor,
+        value::{CowStrDeserializer, MapAccessDeserializer},
+    },
 };
 
 /// A `T` that was written as a JSON object.
@@ -42,4 +45,11 @@ pub(crate) fn optional_list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 ) -> Result<Option<Vec<T>>, D::Error> {
     let list = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
     Ok(list.map(|list| list.into_iter().map(|Object(value)| value).collect()))
+}
+
+/// For `#[serde(deserialize_with)]`: a variant by its name. serde's derive would also take an object for it, and the JSON
+/// reader calls any other type a fault of syntax.
+pub(crate) fn name<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let name = Cow::<'de, str>::deserialize(deserializer)?;
+    T::deserialize(CowStrDeserializer::new(name))
 }

@@ -15,9 +15,14 @@ use crate::{
     store::{DocumentStore as _, Store},
 };
 
-/// `GET /healthz`: the process answers.
-pub(super) fn health() -> Answer {
-    reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))
+/// `GET /healthz`: the process answers, and nothing has broken in it that only a restart mends.
+pub(super) fn health(parts: &Parts) -> Answer {
+    match &parts.store {
+        Store::Embedded(store) if store.broken().is_some() => reply::problem(
+            &Problem::new(ProblemType::Overloaded).detail("the document store has stopped writing for good: restart"),
+        ),
+        _ => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}")),
+    }
 }
 
 /// `GET /readyz`: the store answers.

@@ -111,6 +111,9 @@ fn refused(refusal: Refusal) -> Problem {
             .detail(detail)
             .task(payment_no.task.to_string())
             .payment(payment_no.payment_no()),
+        Refusal::RefusedBefore => {
+            Problem::new(ProblemType::OrderInUse).detail(detail).field("Idempotency-Key", "a fresh key to try again")
+        }
     }
 }
 

@@ -154,7 +154,7 @@ impl App {
                 Route::Cancel(task) => tasks::cancel(&self.service, task).await,
                 Route::Payment(payment_no) => tasks::payment(&self.service, payment_no).await,
                 Route::Cashier => cashier::pay(self.service.parts(), body, self.body_deadline).await,
-                Route::Health => plain::health(),
+                Route::Health => plain::health(self.service.parts()),
                 Route::Ready => plain::ready(self.service.parts()).await,
                 Route::Metrics => plain::metrics(self.service.parts()),
                 Route::OpenApi => plain::openapi(),

@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A payment has paid the order.
     #[error("the order is paid")]
     OrderPaid(RoundId),
+    /// Another task was paying the order when this key came first, and is not any more.
+    #[error("the submission of this key was refused when another task was paying the order; a fresh key tries again")]
+    RefusedBefore,
 }
 
 /// What an acceptance came to, or why the store does not say.
@@ -141,8 +144,10 @@ async fn refused_before(parts: &Parts, outcome: &Outcome) -> Result<Refusal, Sto
     if let Some(settled) = parts.store.order_settlement(&order).await? {
         return Ok(Refusal::OrderPaid(settled.payment_no));
     }
-    let holder = last_slot(parts, &order).await?.map(|(slot, _)| slot.holder);
-    Ok(Refusal::OrderInUse(holder.unwrap_or(outcome.round_id())))
+    match last_slot(parts, &order).await? {
+        Some((slot, _)) => Ok(still_holds(parts, slot.holder).await?.unwrap_or(Refusal::RefusedBefore)),
+        None => Ok(Refusal::RefusedBefore),
+    }
 }
 
 /// The task that a key made before, for a repeat with this use of the key. Finishes its acceptance if need be.
