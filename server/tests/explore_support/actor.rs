@@ -92,8 +92,12 @@ impl Actor {
         Self { call: Some(call), behind, woken: Woken::new(), next: None }
     }
 
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.call.is_some() || self.behind.is_some()
+    }
+
     pub(crate) fn may_step(&self) -> bool {
-        (self.call.is_some() || self.behind.is_some()) && self.woken.0.load(Ordering::SeqCst)
+        self.is_under_way() && self.woken.0.load(Ordering::SeqCst)
     }
 
     pub(crate) fn is_answered(&self) -> bool {

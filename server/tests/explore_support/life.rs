@@ -4,10 +4,10 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     sync::Arc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use payrig_channel::{Ledger, MemoryLedger, Notification, Notifications, Options, Profile, SecretKey};
+use payrig_channel::{Ledger, Notification, Notifications, Options, Profile, SecretKey};
 use payrig_server::{
     cache::{Cache, memory::MemoryCache},
     channel::{Channel, simulated::SimulatedChannel},
@@ -70,6 +70,34 @@ impl Inbox {
         })
         .await
     }
+
+    /// One of all that have arrived, once there are any.
+    pub(crate) async fn any(&self, number: usize) -> Notification {
+        self.first().await;
+        self.take_in();
+        let got = &self.inner.borrow().1;
+        got[number % got.len()].clone()
+    }
+
+    /// All that ever arrived here.
+    pub(crate) fn all(&self) -> Vec<Notification> {
+        self.take_in();
+        self.inner.borrow().1.clone()
+    }
+
+    /// What came to an earlier life may come again, or late.
+    pub(crate) fn remember(&self, earlier: Vec<Notification>) {
+        self.inner.borrow_mut().1.extend(earlier);
+    }
+
+    fn take_in(&self) {
+        let (source, got, _) = &mut *self.inner.borrow_mut();
+        while let Poll::Ready(Some(arrived)) =
+            std::pin::pin!(source.recv()).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            got.push(arrived);
+        }
+    }
 }
 
 thread_local! {
@@ -93,15 +121,16 @@ pub(crate) fn with_clocks_stopped<T>(run: impl FnOnce() -> T) -> T {
 
 impl Life {
     /// Starts on what an earlier life left, at this instant.
-    pub(crate) fn start(plain: &Store, stepped: &Store, ledger: &MemoryLedger, now_us: u64) -> Self {
+    pub(crate) fn start(plain: &Store, stepped: &Store, ledger: Ledger, now_us: u64) -> Self {
         let options = Options {
             profile: Profile::quiet(),
-            secret: Some(SecretKey::from_bytes([3; 32])),
+            // A durable ledger keeps its own, by which what was signed in an earlier life is known again.
+            secret: matches!(ledger, Ledger::Memory(_)).then(|| SecretKey::from_bytes([3; 32])),
             notification_capacity: 16,
             ..Options::default()
         };
-        let started = payrig_channel::SimulatedChannel::start(Ledger::from(ledger.clone()), options);
-        let (simulation, notifications) = finish(started).expect("memory does not fail");
+        let started = payrig_channel::SimulatedChannel::start(ledger, options);
+        let (simulation, notifications) = finish(started).expect("the ledger answers");
         let (queue, wheel) = MemoryQueue::new(32);
         let plain = Parts {
             store: plain.clone(),

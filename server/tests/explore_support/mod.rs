@@ -7,6 +7,7 @@ pub(crate) mod books;
 pub(crate) mod life;
 pub(crate) mod model;
 pub(crate) mod ops;
+pub(crate) mod rest;
 pub(crate) mod scenarios;
 pub(crate) mod search;
 pub(crate) mod shown;

@@ -145,8 +145,8 @@ pub(crate) fn actor(op: Op, life: &Rc<Life>, ears: &Ears) -> Actor {
         Op::Cancel(number) => Actor::new(Box::pin(async move { cancel(&service, number, &ears).await }), None),
         Op::Query(number) => {
             let queries = async move {
-                query(&service, number, &ears).await;
-                query(&service, number, &ears).await;
+                query(&service, task(number), &ears).await;
+                query(&service, task(number), &ears).await;
             };
             Actor::new(Box::pin(queries), None)
         }
@@ -191,7 +191,8 @@ pub(crate) async fn submit(service: &PayService, sub: Sub, ears: &Ears) {
             }
             heard.told.push(Told::Accepted { round: view.round_id(), key: sub.key });
         }
-        Err(NotAccepted::Refused(_)) => heard.told.push(Told::Nowhere { task: own }),
+        // Overload is refused before anything is written.
+        Err(NotAccepted::Refused(_) | NotAccepted::Overloaded) => heard.told.push(Told::Nowhere { task: own }),
         Err(error) => heard.absurd.push(format!("{sub:?}: {error}")),
     }
 }
@@ -205,7 +206,9 @@ pub(crate) async fn retry(service: &PayService, number: u64, ears: &Ears) {
             heard.shown.saw(task(number), Some(&view), floor);
             heard.told.push(Told::Accepted { round: view.round_id(), key: None });
         }
-        Err(NotRetried::WrongState(_) | NotRetried::UsedUp | NotRetried::NotAccepted(NotAccepted::Refused(_))) => {}
+        Err(NotRetried::WrongState(_) | NotRetried::UsedUp) => {}
+        Err(NotRetried::NotAccepted(NotAccepted::Refused(_) | NotAccepted::Overloaded)) => {}
+        Err(NotRetried::NotFound) if floor.is_none() => {}
         Err(error) => heard.absurd.push(format!("retry of {number}: {error}")),
     }
 }
@@ -224,18 +227,19 @@ async fn cancel(service: &PayService, number: u64, ears: &Ears) {
         }
         Ok(Cancelled::GoingOn(view)) => heard.absurd.push(format!("the channel did not answer: {view:?}")),
         Err(NotCancelled::Ended(_) | NotCancelled::Paid(_)) => {}
+        Err(NotCancelled::NotFound) if floor.is_none() => {}
         Err(error) => heard.absurd.push(format!("cancel of {number}: {error}")),
     }
 }
 
 /// One query; what it shows.
-pub(crate) async fn query(service: &PayService, number: u64, ears: &Ears) {
-    let floor = ears.borrow().shown.floor(task(number));
-    let answer = service.query(MERCHANT, task(number)).await;
+pub(crate) async fn query(service: &PayService, task: TaskId, ears: &Ears) {
+    let floor = ears.borrow().shown.floor(task);
+    let answer = service.query(MERCHANT, task).await;
     let mut heard = ears.borrow_mut();
     match answer {
-        Ok(view) => heard.shown.saw(task(number), view.as_deref(), floor),
-        Err(error) => heard.absurd.push(format!("query of {number}: {error}")),
+        Ok(view) => heard.shown.saw(task, view.as_deref(), floor),
+        Err(error) => heard.absurd.push(format!("query of {task}: {error}")),
     }
 }
 

@@ -220,7 +220,7 @@ fn try_again(life: &Life, number: u64, ears: &Ears) {
 
 fn look(life: &Life, number: u64, ears: &Ears) {
     let (service, _publisher) = service(&life.plain);
-    finish(query(&service, number, ears));
+    finish(query(&service, task(number), ears));
 }
 
 /// Deliveries may come twice.

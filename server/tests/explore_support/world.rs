@@ -1,13 +1,13 @@
 //! A store, a ledger, a server's life and the operations under way: everything that an exploration steps through.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     hash::{DefaultHasher, Hasher as _},
     rc::Rc,
     sync::Arc,
 };
 
-use payrig_channel::MemoryLedger;
+use payrig_channel::{Ledger, MemoryLedger};
 use payrig_server::{
     cache::ResultCache as _,
     model::{Collection, Document, TaskId},
@@ -16,10 +16,10 @@ use payrig_server::{
 
 use super::{
     actor::{Actor, Step, Stepping, finish},
-    books::Books,
     life::{LATE_US, Life, T0_US},
-    model::{Moment, gist, violations},
-    ops::{Ears, Op, Sub, TASKS, actor, query, service, submit, task},
+    model::{Moment, gist},
+    ops::{Ears, Op, Sub, actor, task},
+    rest::{check, go_on_to_the_end},
     scenarios::Scenario,
 };
 
@@ -326,60 +326,17 @@ impl World {
     }
 
     fn go_on_to_the_end(&mut self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        self.life.come_to_rest();
-        wrong.extend(self.check(Moment::AtRest));
-        self.repeat_by_key();
-        self.life.drain();
-        self.ask_about_all();
-        wrong.extend(self.check(Moment::AtRest));
-        let now_us = self.life.plain.clock.now_us();
-        for later_us in [31_000_000, LATE_US, 2 * LATE_US] {
-            let life = Rc::get_mut(&mut self.life).expect("no operation is under way");
-            life.sleep_until(now_us + later_us);
-            self.life.come_to_rest();
-            self.ask_about_all();
-            wrong.extend(self.check(Moment::AtRest));
-        }
-        wrong.extend(self.check(Moment::AtTheEnd));
-        wrong
-    }
-
-    /// Clients whose answers were lost send their submissions again; so do those who were answered.
-    fn repeat_by_key(&mut self) {
-        let again: Vec<Sub> = self
-            .ops
-            .iter()
-            .filter_map(|op| match op {
-                Op::Submit(sub) if sub.key.is_some() => Some(Sub { task: sub.task + 10, ..*sub }),
-                _ => None,
-            })
-            .collect();
-        for sub in again {
-            let (service, mut publisher) = service(&self.life.plain);
-            let publish = Box::pin(publisher.publish_next());
-            let submitting = Box::pin(submit(&service, sub, &self.ears));
-            finish(futures_util::future::select(submitting, publish));
-        }
-    }
-
-    fn ask_about_all(&self) {
-        let known = self.ears.borrow().shown.tasks();
-        let numbers: BTreeMap<TaskId, u64> = (0..TASKS).map(|at| (task(at), at)).collect();
-        for id in known {
-            let (service, _publisher) = service(&self.life.plain);
-            finish(query(&service, numbers[&id], &self.ears));
-        }
+        // Clients whose answers were lost send their submissions again; so do those who were answered.
+        let again = self.ops.iter().filter_map(|op| match op {
+            Op::Submit(sub) if sub.key.is_some() => Some(Sub { task: sub.task + 10, ..*sub }),
+            _ => None,
+        });
+        let again: Vec<Sub> = again.collect();
+        go_on_to_the_end(&mut self.life, &self.ears, again)
     }
 
     fn check(&self, moment: Moment) -> Vec<String> {
-        let books = finish(Books::read(&self.life.plain.store, &self.life.simulation));
-        let heard = self.ears.borrow();
-        let mut wrong = violations(&books, &heard.told, moment);
-        wrong.extend(heard.shown.taken_back.iter().cloned());
-        wrong.extend(heard.absurd.iter().cloned());
-        wrong.iter_mut().for_each(|wrong| *wrong = format!("{moment:?}: {wrong}"));
-        wrong
+        check(&self.life, &self.ears, moment)
     }
 }
 
@@ -389,5 +346,5 @@ fn document_number(document: &Document) -> u64 {
 
 fn start(base: &MemoryStore, ledger: &MemoryLedger, stepping: &Arc<Stepping>, now_us: u64) -> Life {
     let gate = Arc::clone(stepping);
-    Life::start(&Store::Memory(base.clone()), &Store::Memory(base.gated(gate)), ledger, now_us)
+    Life::start(&Store::Memory(base.clone()), &Store::Memory(base.gated(gate)), Ledger::from(ledger.clone()), now_us)
 }
