@@ -150,7 +150,7 @@ fn a_bad_file_is_refused_with_the_place() {
 
 #[test]
 fn a_bad_value_is_refused_with_what_was_expected() {
-    let table: [(&[&str], &[&str]); 20] = [
+    let table: [(&[&str], &[&str]); 22] = [
         (&["--listen", "8080"], &["--listen 8080", "127.0.0.1:8080"]),
         (&["--listen", "localhost:8080"], &["--listen localhost:8080", "an address and port"]),
         (&["--listen", "0.0.0.0:0"], &["--listen 0.0.0.0:0", "--allow-anonymous"]),
@@ -168,7 +168,9 @@ fn a_bad_value_is_refused_with_what_was_expected() {
         (&["--pay-window", "soon"], &["--pay-window soon", "30s"]),
         (&["--pay-window", "10ms"], &["--pay-window 10ms", "at least 1s"]),
         (&["--idle-timeout", "0s"], &["--idle-timeout 0s", "more than nothing"]),
-        (&["--connections", "0"], &["--connections 0", "at least 1"]),
+        (&["--connections", "0"], &["--connections 0", "1 to 16777215"]),
+        (&["--backlog", "18446744073709551615"], &["--backlog 18446744073709551615", "1 to 16777215"]),
+        (&["--workers", "16777216"], &["--workers 16777216", "1 to 16777215"]),
         (&["--backlog=-1"], &["--backlog"]),
         (&["--colour", "red"], &["--colour"]),
     ];

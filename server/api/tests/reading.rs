@@ -100,3 +100,12 @@ fn what_is_no_json_is_malformed() {
     assert_eq!(problem(deep.as_bytes()).kind, ProblemType::InvalidField);
     assert_eq!(problem(nested.as_bytes()).field.as_deref(), Some("order_no"));
 }
+
+#[test]
+fn a_channel_of_another_type_is_a_wrong_field_and_no_broken_json() {
+    for channel in ["null", "5", "[]", "{\"wechat\":null}", "\"card\""] {
+        let body = format!(r#"{{"order_no":"1","amount_minor":1,"currency":"CNY","channel":{channel}}}"#);
+        let problem = Submission::from_json(body.as_bytes()).unwrap_err();
+        assert_eq!((problem.kind, problem.field.as_deref()), (ProblemType::InvalidField, Some("channel")), "{channel}");
+    }
+}
