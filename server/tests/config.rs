@@ -145,6 +145,8 @@ fn a_bad_file_is_refused_with_the_place() {
         let (_folder, path) = file(text);
         refused(&check(&["--config", &path], &[]), &["--config", &path, says]);
     }
+    let (_folder, path) = file("data-dir = \"\"\n");
+    refused(&check(&["--config", &path], &[]), &["--data-dir", "a folder"]);
     refused(&check(&["--config", "/nowhere/payrig.toml"], &[]), &["--config /nowhere/payrig.toml", "No such file"]);
 }
 

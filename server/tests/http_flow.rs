@@ -108,6 +108,19 @@ fn the_same_key_and_body_are_the_same_task() {
 }
 
 #[test]
+fn a_refused_key_says_so_once_the_order_is_free_again() {
+    let server = SHARED.get();
+    let (body, key) = (submission("alipay"), fresh_order());
+    let id = server.accepted(&body);
+    assert_eq!(server.submit(&body, Some(&key)).problem(409, "order-in-use")["task_id"], id);
+    server.wait_for(&id, "succeeded");
+    server.post_to(&id, "cancel").ok(200);
+    let problem = server.submit(&body, Some(&key)).problem(409, "order-in-use");
+    assert_eq!((&problem["field"], &problem["task_id"]), (&json!("Idempotency-Key"), &json!(null)), "{problem}");
+    server.submit(&body, Some(&fresh_order())).ok(202);
+}
+
+#[test]
 fn a_refusal_is_repeated_by_key_and_a_bad_body_is_not_remembered() {
     let server = SHARED.get();
     let body = submission("alipay");

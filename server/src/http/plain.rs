@@ -17,19 +17,18 @@ use crate::{
 
 /// `GET /healthz`: the process answers, and nothing has broken in it that only a restart mends.
 pub(super) fn health(parts: &Parts) -> Answer {
-    match &parts.store {
-        Store::Embedded(store) if store.broken().is_some() => reply::problem(
-            &Problem::new(ProblemType::Overloaded).detail("the document store has stopped writing for good: restart"),
-        ),
-        _ => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}")),
+    if parts.store.broken().is_some() {
+        let detail = "the document store has stopped writing for good: restart";
+        return reply::problem(&Problem::new(ProblemType::Overloaded).detail(detail));
     }
+    reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))
 }
 
 /// `GET /readyz`: the store answers.
 pub(super) async fn ready(parts: &Parts) -> Answer {
-    let answers = match &parts.store {
-        Store::Embedded(store) if let Some(broken) = store.broken() => Err(broken),
-        store => store.get(Collection::OpenTasks, "0").await,
+    let answers = match parts.store.broken() {
+        Some(broken) => Err(broken),
+        None => parts.store.get(Collection::OpenTasks, "0").await,
     };
     match answers {
         Ok(_) => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ready\"}")),

@@ -33,9 +33,7 @@ impl Watched {
     pub(super) fn new(stream: TcpStream, phase: Arc<Phase>) -> Self {
         Self { stream: TokioIo::new(stream), phase, unheard: None, gave_way: false }
     }
-}
 
-impl Watched {
     /// Answers of one turn go out together, after all of the turn's requests are handled: one wake-up of the peer then
     /// serves many answers, where each would cost one if they went out one by one.
     fn poll_give_way(&mut self, cx: &Context<'_>) -> Poll<()> {

@@ -204,17 +204,17 @@ impl PaymentView {
     /// The payment as it is shown with this end, if it has one.
     #[must_use]
     pub fn new(payment: &Payment, end: Option<&PaymentEnd>) -> Self {
-        let mut view = Self {
+        let awaiting = Self {
             payment_no: payment.payment_no,
             state: PaymentState::AwaitingPayer,
             pay_params: Arc::clone(&payment.pay_params),
             paid_at_us: None,
             transaction_id: None,
         };
-        if let Some(end) = end {
-            view = view.ended(end);
+        match end {
+            Some(end) => awaiting.ended(end),
+            None => awaiting,
         }
-        view
     }
 
     fn ended(&self, end: &PaymentEnd) -> Self {

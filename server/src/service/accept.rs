@@ -223,10 +223,7 @@ async fn claim_key(parts: &Parts, open: &OpenTask) -> Result<Option<IdempotencyK
 }
 
 /// Deletes a key that is past its time, and only that: under a lock, because a delete names an id and not a content.
-///
-/// # Errors
-/// Where the store does not answer.
-pub async fn forget_expired_key(parts: &Parts, expired: &IdempotencyKey) -> Result<(), StoreError> {
+async fn forget_expired_key(parts: &Parts, expired: &IdempotencyKey) -> Result<(), StoreError> {
     forget_expired_keys(parts, std::slice::from_ref(expired)).await
 }
 

@@ -140,7 +140,7 @@ async fn store(parts: &Parts, batch: Vec<HandedIn>) -> Stored {
             for (handed_in, whole) in batch.into_iter().zip(whole) {
                 if whole {
                     let message = handed_in.answer(parts, Ok(Ok(Accepted::New))).await;
-                    stored.messages.extend(message.filter(|_| !parts.settings.accept_only));
+                    stored.messages.extend(message);
                 } else {
                     stored.undecided.push(handed_in);
                 }
@@ -176,7 +176,7 @@ async fn decide(parts: &Parts, handed_in: HandedIn) {
 }
 
 async fn offer(parts: &Parts, messages: Vec<Message>) {
-    if parts.settings.accept_only || messages.is_empty() {
+    if messages.is_empty() {
         return;
     }
     if let Err(error) = parts.queue.offer(messages).await {
@@ -185,7 +185,7 @@ async fn offer(parts: &Parts, messages: Vec<Message>) {
 }
 
 impl HandedIn {
-    /// Tells whoever waits; gives the message of a round that was accepted.
+    /// Tells whoever waits; gives the message of a round that was accepted, where somebody works on it.
     async fn answer(self, parts: &Parts, answer: Answer) -> Option<Message> {
         let Self { open, waiting } = self;
         let now_us = parts.clock.now_us();
@@ -210,7 +210,7 @@ impl HandedIn {
             }
             None => {}
         }
-        accepted.then(|| Message::first(open, now_us))
+        (accepted && !parts.settings.accept_only).then(|| Message::first(open, now_us))
     }
 }
 

@@ -26,6 +26,17 @@ macro_rules! each {
     };
 }
 
+impl Store {
+    /// Why nothing can be written any more, if so: only a restart helps.
+    #[must_use]
+    pub fn broken(&self) -> Option<StoreError> {
+        match self {
+            Self::Embedded(store) => store.broken(),
+            Self::Memory(_) => None,
+        }
+    }
+}
+
 impl DocumentStore for Store {
     async fn insert(&self, groups: Vec<Group>) -> Result<Vec<usize>, StoreError> {
         each!(self, store => store.insert(groups).await)

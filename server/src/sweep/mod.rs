@@ -111,14 +111,7 @@ async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
     let mut after = (look.from_us > 0).then(|| TaskId::floor(look.from_us).to_string());
     let before = TaskId::floor(look.before_us).to_string();
     let (mut seen, mut under_way) = (0, FuturesUnordered::new());
-    loop {
-        let page = parts.store.range(Collection::OpenTasks, after.as_deref(), Some(&before), PAGE).await;
-        let page = page.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the sweeper cannot read the open tasks; it tries again later");
-            Vec::new()
-        });
-        let Some(last) = page.last() else { break };
-        after = Some(last.id());
+    while let Some(page) = next_page(parts, Collection::OpenTasks, &mut after, Some(&before)).await {
         seen += page.len();
         let whole = page.len() == PAGE;
         for document in page {
@@ -151,17 +144,8 @@ async fn visit_document(parts: Arc<Parts>, document: Document, look: Look) {
 
 /// Works off notices that have waited since before this instant.
 async fn notices(parts: &Arc<Parts>, before_us: u64) {
-    let mut after: Option<String> = None;
-    loop {
-        let page = match parts.store.range(Collection::Notices, after.as_deref(), None, PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(%error, "the sweeper cannot read the notices; it tries again later");
-                return;
-            }
-        };
-        let Some(last) = page.last() else { return };
-        after = Some(last.id());
+    let mut after = None;
+    while let Some(page) = next_page(parts, Collection::Notices, &mut after, None).await {
         for document in page {
             let Document::Notice(found) = document else { continue };
             if found.at_us > before_us {
@@ -176,17 +160,8 @@ async fn notices(parts: &Arc<Parts>, before_us: u64) {
 
 /// Takes up closings that were wanted before this instant and that nobody has in sight.
 async fn closings(parts: &Arc<Parts>, before_us: u64) {
-    let mut after: Option<String> = None;
-    loop {
-        let page = match parts.store.range(Collection::Closings, after.as_deref(), None, PAGE).await {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(%error, "the sweeper cannot read the closings; it tries again later");
-                return;
-            }
-        };
-        let Some(last) = page.last() else { return };
-        after = Some(last.id());
+    let mut after = None;
+    while let Some(page) = next_page(parts, Collection::Closings, &mut after, None).await {
         for document in page {
             let Document::Closing(found) = document else { continue };
             if found.at_us > before_us {
@@ -197,4 +172,20 @@ async fn closings(parts: &Arc<Parts>, before_us: u64) {
             }
         }
     }
+}
+
+/// The next documents of a collection, which `after` is moved behind; nothing at its end, or where it cannot be read now.
+async fn next_page(
+    parts: &Parts,
+    collection: Collection,
+    after: &mut Option<String>,
+    before: Option<&str>,
+) -> Option<Vec<Document>> {
+    let page = parts.store.range(collection, after.as_deref(), before, PAGE).await;
+    let page = page.unwrap_or_else(|error| {
+        tracing::warn!(collection = collection.name(), %error, "the sweeper cannot read on; it tries again later");
+        Vec::new()
+    });
+    *after = Some(page.last()?.id());
+    Some(page)
 }

@@ -114,9 +114,7 @@ impl Unsynced {
             let _ = self.parts.cache.evict(round.task).await;
         }
     }
-}
 
-impl Unsynced {
     /// A cancellation was stored before the success that was shown: its payment is nobody's any more.
     async fn close_if_lost(&self, finished: &Finished, verdict: &Verdict) -> Result<(), StoreError> {
         match verdict {
