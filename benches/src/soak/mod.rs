@@ -32,6 +32,8 @@ use payers::{Counts, Plan};
 const LOOK: Duration = Duration::from_secs(10);
 /// Caches, memtables and queues fill in the beginning.
 const FILLING: Duration = Duration::from_secs(120);
+/// How long what can be reached is looked for.
+const REACHING: Duration = Duration::from_mins(1);
 /// What a payment may leave in memory: filters and indexes of the store's tables grow with its disk.
 const FLAT_BYTES: f64 = 32.0;
 /// What may be missing of the planned rate.
@@ -126,6 +128,14 @@ pub fn soak(rig: &Rig, options: Options, mut say: impl FnMut(&str)) -> Result<So
     server.stop()?;
     std::fs::remove_dir_all(&data).map_err(PerfError::io("removing the data folder"))?;
     Ok(judge(options, looks, &counts))
+}
+
+/// Payments a second that a fresh server settles of so many more than it can: the rate at which it is saturated.
+///
+/// # Errors
+/// As [`soak`].
+pub fn reach(rig: &Rig, more: f64, paying: u64, say: impl FnMut(&str)) -> Result<f64, PerfError> {
+    Ok(soak(rig, Options { time: REACHING, rate: more, paying }, say)?.rate_held)
 }
 
 const HEAD: &str = "\
