@@ -30,7 +30,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// List the built-in scenarios
     Scenarios(ScenariosArgs),
-    /// Start a program that ends together with this one (what `run` starts its server through).
+    /// Start a program that ends together with this one (what `run` starts its server and channel through).
     #[command(name = crate::child::TIED_SUBCOMMAND, hide = true)]
     Tied {
         /// The program and its arguments.
@@ -63,7 +63,20 @@ pub struct RunArgs {
     /// More arguments for that server, as in a shell; repeatable
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "host", help_heading = "Target")]
     pub server_args: Vec<String>,
-    /// How long that server may take to get ready
+    /// The payment channel of that server, with what it is like: simulated[:WORDS] in the server's own process, or
+    /// http[:WORDS], a third process that is started and stopped with it [default: as the server has it]
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "host", help_heading = "Target")]
+    pub channel: Option<String>,
+    /// The channel to start with --channel http: a command as in a shell [default: payrig-channel beside payrig]
+    #[arg(long, value_name = "CMD", conflicts_with = "host", help_heading = "Target")]
+    pub channel_command: Option<String>,
+    /// More arguments for that channel, as in a shell; repeatable
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "host", help_heading = "Target")]
+    pub channel_args: Vec<String>,
+    /// The API key of a merchant, for a server that has merchants; sent with every call but the cashier's
+    #[arg(long, value_name = "KEY", env = "PAYRIG_API_KEY", hide_env_values = true, help_heading = "Target")]
+    pub api_key: Option<String>,
+    /// How long that server, and that channel, may take to get ready
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_duration, help_heading = "Target")]
     pub server_wait: Duration,
 

@@ -22,6 +22,7 @@ pub fn notes(observed: &Observed, engine_threads: usize) -> Vec<String> {
         notes.push("the run ended before its steady phase began: there are no figures".to_owned());
     }
     notes.extend(server_cost(observed));
+    notes.extend(observed.cpu.channel.map(|cpu| format!("channel CPU: {}", cost(observed, cpu))));
     notes.extend(harness_cost(&observed.cells, observed.cpu, observed.cpu_span, engine_threads));
     notes.extend(send_lag(&observed.cells));
     if observed.closing > Duration::ZERO {
@@ -47,26 +48,31 @@ pub fn notes(observed: &Observed, engine_threads: usize) -> Vec<String> {
     notes
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people")]
 fn server_cost(observed: &Observed) -> Option<String> {
-    let tally = &observed.tally;
     let Some(cpu) = observed.cpu.server else {
         let is_seen = observed.cpu.harness.is_some();
         return is_seen.then(|| {
             "server CPU: not seen: this run did not start the server, or the server ended too early".to_owned()
         });
     };
+    Some(format!("server CPU: {}", cost(observed, cpu)))
+}
+
+/// What a process of the run cost, by what it was for.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn cost(observed: &Observed, cpu: Duration) -> String {
+    let tally = &observed.tally;
     let requests = requests(&observed.cells);
     let each = |n: u64| if n == 0 { "-".to_owned() } else { format!("{:.1} us", cpu.as_secs_f64() * 1e6 / n as f64) };
-    Some(format!(
-        "server CPU: {} a request, {} a settled round ({} in the steady phase), {} a paid payment ({}); {:.0} % of one core",
+    format!(
+        "{} a request, {} a settled round ({} in the steady phase), {} a paid payment ({}); {:.0} % of one core",
         each(requests),
         each(tally.settled_in_steady),
         human_count(tally.settled_in_steady),
         each(tally.paid_in_steady),
         human_count(tally.paid_in_steady),
         share(cpu, observed.cpu_span) * 100.0,
-    ))
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]

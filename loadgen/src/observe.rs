@@ -7,7 +7,7 @@ use payrig_results::ResultsError;
 use payrig_scenarios::Step;
 use tokio::task::JoinHandle;
 
-use crate::child::{ChildError, ChildServer};
+use crate::child::{ChildError, ChildProcess};
 use crate::engine::{Engine, EngineError, Load};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
@@ -15,6 +15,7 @@ use crate::phases::{Phase, as_us};
 use crate::progress::{Moment, Progress};
 use crate::recorder::{Cells, Drain, Span, empty_cells};
 use crate::tally::Tally;
+use crate::target::Children;
 use crate::watch::CpuUse;
 
 /// How often it is looked whether a phase, a server or the patience of a person has ended.
@@ -29,9 +30,9 @@ pub enum Cut {
     /// Somebody pressed ctrl-c or sent SIGTERM.
     #[error("interrupted")]
     Interrupted,
-    /// The server that this run had started is gone.
+    /// The server or the channel that this run had started is gone.
     #[error(transparent)]
-    Server(#[from] ChildError),
+    Child(#[from] ChildError),
     /// The engine could not drive its load.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -78,8 +79,8 @@ impl Observed {
 pub struct Watch<'a> {
     /// The load.
     pub load: Arc<Load>,
-    /// The server, where this run started it.
-    pub server: Option<&'a mut ChildServer>,
+    /// What this run started.
+    pub children: &'a mut Children,
     /// Ctrl-c.
     pub interrupt: &'a Interrupt,
     /// Where everything recorded goes.
@@ -167,9 +168,7 @@ impl<'a> Observer<'a> {
         if now_us - self.last_second_us >= SECOND_US {
             self.second(now_us)?;
         }
-        if let Some(server) = &mut self.watch.server {
-            server.check_alive()?;
-        }
+        self.watch.children.check_alive()?;
         if self.driving.is_finished() {
             return Ok(Goes::Home);
         }
@@ -186,12 +185,14 @@ impl<'a> Observer<'a> {
 
     fn read_cpu(&mut self, now_us: u64) {
         let Some((from_us, until_us)) = self.watch.load.phases.steady_us() else { return };
-        let pid = self.watch.server.as_ref().map(|server| server.pid());
+        let children = &self.watch.children;
+        let pid = |child: &Option<ChildProcess>| child.as_ref().map(ChildProcess::pid);
+        let read = || Some((now_us, CpuUse::read(pid(&children.server), pid(&children.channel))));
         if self.cpu_from.is_none() && now_us >= from_us {
-            self.cpu_from = Some((now_us, CpuUse::read(pid)));
+            self.cpu_from = read();
         }
         if self.cpu_until.is_none() && now_us >= until_us {
-            self.cpu_until = Some((now_us, CpuUse::read(pid)));
+            self.cpu_until = read();
         }
     }
 

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use payrig_scenarios::Profile;
-use reqwest::Url;
+use reqwest::{Url, header::HeaderValue};
 
-use crate::child::ServerCommand;
+use crate::child::{ChildCommand, Role};
 use crate::cli::RunArgs;
 use crate::verdict::threshold::{self, Threshold};
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub grace: Duration,
     /// When a request without its whole reply is given up.
     pub timeout: Duration,
+    /// `Authorization` of every call but the cashier's.
+    pub authorization: Option<HeaderValue>,
     /// The seed of all data and think times.
     pub seed: u64,
     /// What is promised: the profile's own first, then those of the command line.
@@ -60,8 +62,10 @@ pub enum Target {
     /// One that is started for this run.
     Child {
         /// What to start.
-        command: ServerCommand,
-        /// How long it may take to get ready.
+        server: ChildCommand,
+        /// The third party to start before it; without one the server has its own.
+        channel: Option<ChildCommand>,
+        /// How long each may take to get ready.
         wait: Duration,
     },
 }
@@ -101,6 +105,7 @@ impl Plan {
             run_time: args.run_time,
             grace: args.grace,
             timeout: args.timeout,
+            authorization: args.api_key.as_deref().map(authorization).transpose()?,
             // Short enough to be typed again, and for every JSON reader.
             seed: args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
             results: args.results.clone(),
@@ -161,8 +166,55 @@ fn target(args: &RunArgs) -> Result<Target, UsageError> {
     if let Some(host) = &args.host {
         return Ok(Target::Running(base_url(host)?));
     }
-    let command = ServerCommand::new(args.server.as_deref(), &args.server_args).map_err(UsageError)?;
-    Ok(Target::Child { command, wait: args.server_wait })
+    let server = ChildCommand::new(Role::Server, args.server.as_deref(), &args.server_args).map_err(UsageError)?;
+    let (server, channel) = with_channel(server, args)?;
+    Ok(Target::Child { server, channel, wait: args.server_wait })
+}
+
+/// The server with the channel that was asked for, and the third process that this takes.
+fn with_channel(server: ChildCommand, args: &RunArgs) -> Result<(ChildCommand, Option<ChildCommand>), UsageError> {
+    let text = args.channel.as_deref();
+    let (kind, words) = text.map_or(("", None), |text| match text.split_once(':') {
+        Some((kind, words)) => (kind, Some(words)),
+        None => (text, None),
+    });
+    if kind != "http" && (args.channel_command.is_some() || !args.channel_args.is_empty()) {
+        return usage("--channel-command and --channel-args start a channel: add --channel http");
+    }
+    if text.is_some() && server.value_of("--channel").is_some() {
+        return usage("--channel is in --server-args too: name the channel once");
+    }
+    match kind {
+        "" if text.is_none() => Ok((server, None)),
+        "simulated" => Ok((server.with(["--channel".into(), text.unwrap_or_default().into()]), None)),
+        "http" if words.is_some_and(|words| words.starts_with("//")) => {
+            let text = text.unwrap_or_default();
+            usage(format!(
+                "--channel {text}: for a channel that runs already use --server-args \"--channel {text} ...\""
+            ))
+        }
+        "http" => {
+            let command = args.channel_command.as_deref();
+            let channel = ChildCommand::new(Role::Channel, command, &args.channel_args).map_err(UsageError)?;
+            let profile = words.map(|words| ["--profile".into(), words.into()]);
+            Ok((server, Some(channel.with(profile.into_iter().flatten()))))
+        }
+        _ => usage(format!(
+            "--channel {}: simulated or http, each with :WORDS if you like, such as http:latency=0ms,seed=7",
+            text.unwrap_or_default()
+        )),
+    }
+}
+
+fn authorization(key: &str) -> Result<HeaderValue, UsageError> {
+    // The key itself is not repeated: it would stand in logs.
+    let wrong = "--api-key: expected the key as `payrig-server make-merchant` prints it: visible characters, no spaces";
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return usage(wrong);
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| UsageError(wrong.to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A server's address as people type it, with or without `http://`.
@@ -220,10 +272,43 @@ mod tests {
             (&["/no/such.toml"], "/no/such.toml"),
             (&["--threshold", "p99"], "character 4"),
             (&["--server", "'unclosed"], "quote"),
+            (&["--channel", "paypal"], "simulated or http"),
+            (&["--channel", ""], "simulated or http"),
+            (&["--channel", "http://127.0.0.1:1"], "runs already"),
+            (&["--channel-command", "x"], "add --channel http"),
+            (&["--channel", "simulated", "--channel-args", "x"], "add --channel http"),
+            (&["--channel", "http", "--channel-command", ""], "./target/release/payrig-channel"),
+            (&["--channel", "http", "--server-args", "--channel simulated"], "name the channel once"),
+            (&["--channel", "http", "--server-args", "--channel=simulated"], "name the channel once"),
+            (&["--api-key", "a b"], "no spaces"),
         ] {
             let error = plan(flags).expect_err(words);
             assert!(error.0.contains(words), "{flags:?}: {error}");
         }
+    }
+
+    #[test]
+    fn the_channel_is_the_servers_or_a_third_process() {
+        let commands = |flags: &[&str]| match plan(flags).unwrap().target {
+            Target::Child { server, channel, .. } => (server.display(), channel.map(|channel| channel.display())),
+            other => panic!("{other:?}"),
+        };
+        let own = |flags: &[&str]| commands(&[&["--server", "s", "--channel-command", "c"], flags].concat());
+        assert_eq!(commands(&["--server", "s"]), ("s".to_owned(), None));
+        let (server, channel) = commands(&["--server", "s", "--channel", "simulated:seed=7"]);
+        assert_eq!((server.as_str(), channel), ("s --channel simulated:seed=7", None));
+        let (server, channel) = own(&["--channel", "http:latency=0ms,seed=7", "--channel-args", "--time-scale 9"]);
+        assert_eq!((server.as_str(), channel.as_deref()), ("s", Some("c --time-scale 9 --profile latency=0ms,seed=7")));
+        assert_eq!(own(&["--channel", "http"]).1.as_deref(), Some("c"));
+        let (_, channel) = commands(&["--channel", "http"]);
+        assert!(channel.unwrap().ends_with("/payrig-channel"));
+    }
+
+    #[test]
+    fn a_key_is_kept_out_of_sight() {
+        let plan = plan(&["-H", "127.0.0.1:1", "--api-key", "SECRET"]).unwrap();
+        assert_eq!(plan.authorization.as_ref().map(HeaderValue::as_bytes), Some(&b"Bearer SECRET"[..]));
+        assert!(!format!("{plan:?}{}", plan.to_json()).contains("SECRET"));
     }
 
     #[test]

@@ -101,15 +101,13 @@ impl<'a> Session<'a> {
             Journal::create(results, &self.plan.profile.name, self.clock.now_us()).map_err(Finding::runtime)?;
         let observed = self.observe(&mut server, &mut journal, &mut progress);
         let mut findings = findings(&observed);
-        if let Err(error) = server.close(journal.partial_dir()) {
-            // One that ended in mid-run is known already.
-            if !matches!(observed.cut, Some(Cut::Server(_))) {
-                findings.push(Finding::runtime(error));
-            }
-        }
+        let channel = server.channel.clone();
+        findings.extend(server.close(journal.partial_dir()).iter().map(Finding::runtime));
         let sums = JudgedSums { journal: &journal, steady_s: observed.steady_s() };
         let thresholds: Vec<_> = self.plan.thresholds.iter().map(|threshold| judge(threshold, &sums)).collect();
-        let draft = self.draft(&observed, thresholds, &findings, target, server_version);
+        let notes = channel.into_iter().chain(notes(&observed, self.engine_threads)).collect();
+        let target = Target { description: target, version: server_version };
+        let draft = self.draft(&observed, thresholds, &findings, target, notes);
         let code = draft.exit_code;
         let (dir, run) = journal.into_writer().finish(draft).map_err(Finding::runtime)?;
         self.show(&run, &dir).map_err(Finding::runtime)?;
@@ -128,14 +126,15 @@ impl<'a> Session<'a> {
             users: plan.users,
             hatch_rate: plan.hatch_rate,
             timeout: plan.timeout,
+            authorization: plan.authorization.clone(),
             generator: Generator::new(&plan.profile, plan.seed, 0, &run_id),
             recorder: Recorder::new(self.engine_threads),
             clock: self.clock,
             phases: Phases::new(plan.users, plan.warmup, plan.run_time),
             stop: Stop::default(),
         });
-        let (server, interrupt, grace) = (server.child.as_mut(), self.interrupt.as_ref(), plan.grace);
-        let watch = Watch { load, server, interrupt, journal, progress, grace };
+        let (children, interrupt, grace) = (&mut server.children, self.interrupt.as_ref(), plan.grace);
+        let watch = Watch { load, children, interrupt, journal, progress, grace };
         self.runtime.block_on(observe(GooseEngine, watch))
     }
 
@@ -144,8 +143,8 @@ impl<'a> Session<'a> {
         observed: &Observed,
         thresholds: Vec<ThresholdResult>,
         findings: &[Finding],
-        target: String,
-        server: Option<Version>,
+        target: Target,
+        notes: Vec<String>,
     ) -> Run {
         let crossed = thresholds.iter().any(|threshold| !threshold.is_kept).then_some(ExitCode::ThresholdCrossed);
         let code = ExitCode::deciding(findings.iter().map(|finding| finding.code).chain(crossed));
@@ -157,8 +156,8 @@ impl<'a> Session<'a> {
             engine: GooseEngine.name().to_owned(),
             model: LoadModel::Closed,
             seed: self.plan.seed,
-            command: std::env::args().collect(),
-            target,
+            command: without_secrets(std::env::args()),
+            target: target.description,
             plan_hash: plan_hash(&plan),
             plan,
             started_at: utc_time(self.clock.origin_us()),
@@ -169,7 +168,7 @@ impl<'a> Session<'a> {
                 Some(Cut::Interrupted) => Ended::Interrupted,
                 Some(_) => Ended::Aborted,
             },
-            versions: Versions { harness: harness_version(), server },
+            versions: Versions { harness: harness_version(), server: target.version },
             machine: Machine::read(),
             validity: Validity::not_judged("this version does not judge the validity of a measurement"),
             figures: FigureTable::default(),
@@ -177,7 +176,7 @@ impl<'a> Session<'a> {
             journeys: JourneyTotals::default(),
             thresholds,
             audit: Audit::not_run("this version has no audit"),
-            notes: notes(observed, self.engine_threads),
+            notes,
             exit_code: code.code(),
         }
     }
@@ -191,6 +190,28 @@ impl<'a> Session<'a> {
         };
         shown.map_err(|error| std::io::Error::new(error.kind(), format!("cannot write to standard output: {error}")))
     }
+}
+
+/// What was driven, for the results.
+struct Target {
+    description: String,
+    version: Option<Version>,
+}
+
+/// The command line without what must not stand in a file.
+fn without_secrets(words: impl Iterator<Item = String>) -> Vec<String> {
+    const SECRET: &str = "--api-key";
+    let mut is_next = false;
+    words
+        .map(|word| {
+            let is_secret = std::mem::replace(&mut is_next, word == SECRET);
+            match word.split_once('=') {
+                Some((SECRET, _)) => format!("{SECRET}=***"),
+                _ if is_secret => "***".to_owned(),
+                _ => word,
+            }
+        })
+        .collect()
 }
 
 fn code_of(code: u8) -> ExitCode {

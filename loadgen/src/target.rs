@@ -8,7 +8,7 @@ use payrig_results::Version;
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::child::{ChildError, ChildServer, ServerCommand};
+use crate::child::{ChildCommand, ChildError, ChildProcess};
 use crate::interrupt::Interrupt;
 use crate::plan::Target;
 
@@ -31,48 +31,95 @@ pub enum TargetError {
     Child(#[from] ChildError),
 }
 
-/// The server under test while a run goes on.
+/// The server under test while a run goes on, with the third party where that is a process of its own.
 #[derive(Debug)]
 pub struct Server {
     /// Where it is.
     pub base: Url,
-    /// The process, where this run started it.
-    pub child: Option<ChildServer>,
+    /// What this run started.
+    pub children: Children,
     /// How it is told of in the results.
     pub description: String,
+    /// What is known of its payment channel, for the results.
+    pub channel: Option<String>,
     /// What the program calls itself, where it is known to answer `--version`.
     program_version: Option<Version>,
 }
 
-impl Server {
-    /// Starts the server (with its folder under `results`), or sees that somebody listens.
+/// The processes that a run started.
+#[derive(Default, Debug)]
+pub struct Children {
+    /// The server under test.
+    pub server: Option<ChildProcess>,
+    /// The third party.
+    pub channel: Option<ChildProcess>,
+}
+
+impl Children {
+    /// Says so if one has ended by itself.
     ///
     /// # Errors
-    /// Nobody does, or it did not start.
+    /// It has: how, with the end of its stderr.
+    pub fn check_alive(&mut self) -> Result<(), ChildError> {
+        self.server.iter_mut().chain(&mut self.channel).try_for_each(ChildProcess::check_alive)
+    }
+}
+
+impl Server {
+    /// Starts the server and its channel (with their folders under `results`), or sees that somebody listens.
+    ///
+    /// # Errors
+    /// Nobody does, or one did not start; then the other is gone too.
     pub fn open(target: &Target, results: &Path, interrupt: &Interrupt) -> Result<Self, TargetError> {
         match target {
             Target::Running(url) => {
                 reach(url)?;
-                Ok(Self { base: url.clone(), child: None, description: url.to_string(), program_version: None })
+                Ok(Self {
+                    base: url.clone(),
+                    children: Children::default(),
+                    description: url.to_string(),
+                    channel: None,
+                    program_version: None,
+                })
             }
-            Target::Child { command, wait } => Self::start(command, *wait, results, interrupt),
+            Target::Child { server, channel: None, wait } => {
+                let told = server.value_of("--channel").or_else(|| server.is_ours().then(|| "simulated".to_owned()));
+                let child = ChildProcess::start(server, *wait, results, interrupt)?;
+                let channel = told.map(|channel| format!("payment channel: {channel}, as the server has it"));
+                Self::of(server, child, None, channel)
+            }
+            Target::Child { server, channel: Some(channel), wait } => {
+                let third = ChildProcess::start(channel, *wait, results, interrupt)?;
+                let address = third.address();
+                let keys = third.data().join("keys").into_os_string();
+                let at = format!("http://{address}").into();
+                let server = server.clone().with(["--channel".into(), at, "--channel-keys".into(), keys]);
+                let child = ChildProcess::start(&server, *wait, results, interrupt)?;
+                let version = channel.version().map(|version| format!(" ({} {})", version.name, version.version));
+                let note = format!(
+                    "payment channel: a process of its own at http://{address}: {}{}",
+                    channel.display(),
+                    version.unwrap_or_default()
+                );
+                Self::of(&server, child, Some(third), Some(note))
+            }
         }
     }
 
-    fn start(
-        command: &ServerCommand,
-        wait: Duration,
-        results: &Path,
-        interrupt: &Interrupt,
+    fn of(
+        command: &ChildCommand,
+        server: ChildProcess,
+        third: Option<ChildProcess>,
+        channel: Option<String>,
     ) -> Result<Self, TargetError> {
-        let child = ChildServer::start(command, wait, results, interrupt)?;
-        let text = format!("http://{}/", child.address());
+        let text = format!("http://{}/", server.address());
         let base = Url::parse(&text)
-            .map_err(|error| ChildError::NoAddress { program: command.program(), line: format!("{text} ({error})") })?;
+            .map_err(|error| ChildError::NoAddress { child: command.called(), line: format!("{text} ({error})") })?;
         Ok(Self {
             description: format!("{base} started by this run: {}", command.display()),
             base,
-            child: Some(child),
+            children: Children { server: Some(server), channel: third },
+            channel,
             program_version: command.version(),
         })
     }
@@ -97,15 +144,14 @@ impl Server {
         Some(Version { name: document.info.title, version: document.info.version, git_revision: None })
     }
 
-    /// Stops the server, or sees that one that was there is there still.
-    ///
-    /// # Errors
-    /// It ended badly, or is gone.
-    pub fn close(self, keep_log_in: &Path) -> Result<(), TargetError> {
-        match self.child {
-            Some(child) => Ok(child.stop(keep_log_in)?),
-            None => reach(&self.base),
-        }
+    /// Stops the server and then its channel, which a server that drains may still ask; or sees that a server that was
+    /// there is there still. What went wrong with either.
+    #[must_use]
+    pub fn close(self, keep_logs_in: &Path) -> Vec<TargetError> {
+        let Children { server, channel } = self.children;
+        let Some(server) = server else { return reach(&self.base).err().into_iter().collect() };
+        let ended = [Some(server), channel].into_iter().flatten().map(|child| child.stop(keep_logs_in));
+        ended.filter_map(Result::err).map(TargetError::from).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the run costs: CPU time of the harness itself and of the server that it started.
+//! What the run costs: CPU time of the harness itself, and of the server and the channel that it started.
 
 use std::time::Duration;
 
@@ -23,27 +23,34 @@ fn ticks_used(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// CPU time between two readings of harness and server.
+/// CPU time between two readings of harness, server and channel.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CpuUse {
     /// The harness's own.
     pub harness: Option<Duration>,
     /// The server's, where this run started it.
     pub server: Option<Duration>,
+    /// The channel's, where this run started one.
+    pub channel: Option<Duration>,
 }
 
 impl CpuUse {
-    /// Reads both now.
+    /// Reads all now.
     #[must_use]
-    pub fn read(server_pid: Option<u32>) -> Self {
-        Self { harness: cpu_time(None), server: server_pid.and_then(|pid| cpu_time(Some(pid))) }
+    pub fn read(server_pid: Option<u32>, channel_pid: Option<u32>) -> Self {
+        let of = |pid: Option<u32>| pid.and_then(|pid| cpu_time(Some(pid)));
+        Self { harness: cpu_time(None), server: of(server_pid), channel: of(channel_pid) }
     }
 
     /// What was used since an earlier reading.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         let spent = |now: Option<Duration>, then: Option<Duration>| Some(now?.saturating_sub(then?));
-        Self { harness: spent(self.harness, earlier.harness), server: spent(self.server, earlier.server) }
+        Self {
+            harness: spent(self.harness, earlier.harness),
+            server: spent(self.server, earlier.server),
+            channel: spent(self.channel, earlier.channel),
+        }
     }
 }
 

@@ -176,3 +176,23 @@ fn the_same_seed_gives_each_user_the_same_journeys() {
     assert_eq!(one, again);
     assert_ne!(one, other);
 }
+
+#[test]
+fn a_key_goes_with_every_call_but_the_cashiers_and_into_no_file() {
+    let key = "payrig_SECRET";
+    let (rig, stub) = (Rig::new(), Stub::start(Behaviour { key: Some(key), ..Behaviour::default() }));
+    let url = stub.url();
+    rig.run(&["-H", &url, "--api-key", key, "--threshold", "error-rate<1%"]).expect(0).says("paid");
+    let results = rig.results();
+    for file in std::fs::read_dir(&results).unwrap() {
+        let text = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&text).contains("SECRET"), "{}", results.display());
+    }
+    assert!(rig.recorded().command.contains(&"***".to_owned()));
+    let by_environment = Rig::new();
+    let output = by_environment.command(&["-H", &url]).env("PAYRIG_API_KEY", key).output().unwrap();
+    rig::Ran::of(output).expect(0);
+    let without = Rig::new();
+    // What is refused is an error, and a run of nothing else measured nothing.
+    without.run(&["-H", &url]).expect(1).says("refused: 401 urn:payrig:problem:unauthorized");
+}

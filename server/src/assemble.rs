@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, StoreKind},
     http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
+    merchants::{Merchants, Reloading},
     metrics::Metrics,
     notice,
     parts::{Locks, Parts, SyncMode},
@@ -60,6 +61,7 @@ pub struct Server {
     config: Config,
     runtime: Runtime,
     parts: Arc<Parts>,
+    merchants: Arc<Merchants>,
     public: Listening,
     admin: Option<Listening>,
     background: Background,
@@ -106,7 +108,8 @@ impl Server {
         let (unsynced, unsynced_work) = Unsynced::new(Arc::clone(&parts));
         drop(within);
         let background = Background { wheel, notifications, unsynced, unsynced_work };
-        Ok(Self { config, runtime, parts, public, admin, background })
+        let merchants = Arc::new(Merchants::new(config.merchants.clone()));
+        Ok(Self { config, runtime, parts, merchants, public, admin, background })
     }
 
     /// Where it listens.
@@ -127,15 +130,16 @@ impl Server {
     /// # Errors
     /// Where the system refuses threads or signals.
     pub fn run(self, ready: &dyn Fn()) -> Result<Stopped, ServerError> {
-        let Self { config, runtime, parts, public, admin, background } = self;
-        let signals = {
+        let Self { config, runtime, parts, merchants, public, admin, background } = self;
+        let (signals, reloading) = {
             let _within = runtime.enter();
-            Signals::listen()?
+            (Signals::listen()?, Reloading::listen(&merchants, &parts.metrics)?)
         };
         let (stop, stopping) = watch::channel(false);
         let barrier = Arc::new(Barrier::new(config.threads));
         let node = |handed| Node {
             parts: Arc::clone(&parts),
+            merchants: Arc::clone(&merchants),
             unsynced: Arc::clone(&background.unsynced),
             backlog: config.backlog.div_ceil(config.threads),
             workers: config.workers.div_ceil(config.threads),
@@ -158,8 +162,11 @@ impl Server {
         let stopped = runtime.block_on(async {
             let (mut once, notifications) = run_background(&parts, background, &own);
             if let Some(admin) = admin {
-                let service = own.service_without_publisher();
-                once.spawn(serve_admin(admin, service, own.deadlines, stopping.clone()));
+                let endpoint = own.admin_endpoint();
+                once.spawn(serve_admin(admin, endpoint, stopping.clone()));
+            }
+            if let Some(reloading) = reloading {
+                once.spawn(reloading.run());
             }
             let own = tokio::spawn(own.run());
             let connections = config.connections;
@@ -209,6 +216,7 @@ fn spawn(number: usize, node: Node) -> Result<JoinHandle<()>, ServerError> {
 /// One runtime: its connections, publishers, attempts and batches.
 struct Node {
     parts: Arc<Parts>,
+    merchants: Arc<Merchants>,
     unsynced: Arc<Unsynced>,
     backlog: usize,
     workers: usize,
@@ -228,7 +236,7 @@ impl Node {
         let publisher = tokio::spawn(publisher.run());
         let attempts = tokio::spawn(run_pool(runner, self.parts.queue.clone(), self.workers));
         let batches = batches.map(|batches| tokio::spawn(batches.run()));
-        let endpoint = Endpoint::new(service, Face::Public, self.deadlines);
+        let endpoint = Endpoint::new(service, Face::Public, self.merchants, self.deadlines);
         // The service goes with the last connection, and the backlog with it.
         serve(endpoint, self.handed, self.stopping).await;
         let _ = publisher.await;
@@ -241,10 +249,12 @@ impl Node {
         }
     }
 
-    /// A service for reading only: what it hands in goes nowhere.
-    fn service_without_publisher(&self) -> PayService {
+    /// The read-only books. What their service hands in goes nowhere.
+    fn admin_endpoint(&self) -> Endpoint {
         let (backlog, _) = Backlog::new(Arc::clone(&self.parts), 1);
-        PayService::new(Arc::clone(&self.parts), backlog, sync::Synchroniser::OnQuery(Arc::clone(&self.unsynced)))
+        let sync = sync::Synchroniser::OnQuery(Arc::clone(&self.unsynced));
+        let service = PayService::new(Arc::clone(&self.parts), backlog, sync);
+        Endpoint::new(service, Face::Admin, Arc::clone(&self.merchants), self.deadlines)
     }
 }
 
@@ -298,10 +308,9 @@ async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications,
     let _ = places.acquire_many(UNDER_WAY).await;
 }
 
-async fn serve_admin(listening: Listening, service: PayService, deadlines: Deadlines, stopping: watch::Receiver<bool>) {
+async fn serve_admin(listening: Listening, endpoint: Endpoint, stopping: watch::Receiver<bool>) {
     const AT_MOST: usize = 64;
     let (way, handed) = Listening::way();
-    let endpoint = Endpoint::new(service, Face::Admin, deadlines);
     let dealing = tokio::spawn(listening.deal(vec![way], AT_MOST, stopping.clone()));
     serve(endpoint, handed, stopping).await;
     dealing.abort();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     http::Deadlines,
+    merchants::MerchantsFile,
     parts::{AcceptMode, Settings, SyncMode},
 };
 
@@ -82,6 +83,9 @@ pub struct RawConfig {
     /// How long a connection may rest between two requests [default: 75s]
     #[arg(long, value_name = "DURATION", env = "PAYRIG_IDLE_TIMEOUT", help_heading = "Advanced")]
     pub idle_timeout: Option<String>,
+    /// TOML file of merchants, an id and hashed API keys each; read again on SIGHUP. Without it nobody needs a key
+    #[arg(long, value_name = "FILE", env = "PAYRIG_MERCHANTS")]
+    pub merchants: Option<PathBuf>,
     /// Listen beyond loopback without merchants' keys
     #[arg(long)]
     pub allow_anonymous: bool,
@@ -96,6 +100,20 @@ pub struct RawConfig {
     #[arg(long)]
     #[serde(skip)]
     pub config_check: bool,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<Command>,
+}
+
+/// What there is to do beside serving.
+#[derive(clap::Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Make an API key and its entry for the --merchants file: the entry goes to stdout, the key to stderr, once
+    MakeMerchant {
+        /// The merchant's id: letters, digits, '-', '_' and '.'
+        id: String,
+    },
 }
 
 /// Where documents are kept.
@@ -112,6 +130,8 @@ pub enum StoreKind {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The merchants, where calls need their keys.
+    pub merchants: Option<MerchantsFile>,
     /// Where the admin books listen, if anywhere: loopback.
     pub admin_listen: Option<SocketAddr>,
     /// The data folder.
@@ -236,10 +256,12 @@ impl RawConfig {
             body_timeout: self.body_timeout.or(file.body_timeout),
             answer_timeout: self.answer_timeout.or(file.answer_timeout),
             idle_timeout: self.idle_timeout.or(file.idle_timeout),
+            merchants: self.merchants.or(file.merchants),
             allow_anonymous: self.allow_anonymous || file.allow_anonymous,
             admin_listen: self.admin_listen.or(file.admin_listen),
             print_address: self.print_address,
             config_check: self.config_check,
+            command: self.command,
         })
     }
 
@@ -251,6 +273,7 @@ impl RawConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Config {
             listen: self.checked_listen()?,
+            merchants: self.checked_merchants()?,
             admin_listen: self.checked_admin_listen()?,
             store: self.checked_store()?,
             profile: self.checked_profile()?,
@@ -278,14 +301,23 @@ impl RawConfig {
     fn checked_listen(&self) -> Result<SocketAddr, ConfigError> {
         let text = self.listen.as_deref().unwrap_or("127.0.0.1:8080");
         let listen: SocketAddr = parsed("listen", text, "expected an address and port such as 127.0.0.1:8080")?;
-        if !listen.ip().is_loopback() && !self.allow_anonymous {
+        if !listen.ip().is_loopback() && !self.allow_anonymous && self.merchants.is_none() {
             return Err(bad(
                 "listen",
                 text,
-                "beyond loopback everybody could pay: add --allow-anonymous if that is wanted",
+                "beyond loopback everybody could pay: add --merchants FILE, or --allow-anonymous if that is wanted",
             ));
         }
         Ok(listen)
+    }
+
+    fn checked_merchants(&self) -> Result<Option<MerchantsFile>, ConfigError> {
+        let Some(path) = &self.merchants else { return Ok(None) };
+        let wrong = |expected: String| bad("merchants", path.display(), expected);
+        if self.allow_anonymous {
+            return Err(wrong("with merchants' keys nobody is anonymous: leave out --allow-anonymous".to_owned()));
+        }
+        MerchantsFile::read(path).map(Some).map_err(|error| wrong(error.to_string()))
     }
 
     fn checked_data_dir(&self) -> Result<PathBuf, ConfigError> {

@@ -8,6 +8,7 @@ pub mod start;
 pub mod assemble;
 pub mod stop;
 pub mod http;
+pub mod merchants;
 pub mod service;
 pub mod queue;
 pub mod runner;

@@ -3,22 +3,29 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use payrig_server::{assemble::Server, config::RawConfig, start, stop::Stopped};
+use payrig_server::{
+    assemble::Server,
+    config::{Command, RawConfig},
+    start,
+    stop::Stopped,
+};
 
 /// Documents are made on one thread and freed on another, which costs the system's allocator a fifth of an acceptance.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The configuration was wrong.
-const USAGE: u8 = 2;
 /// A second signal.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     start::log_to_stderr();
-    let config = match RawConfig::parse().with_file().and_then(RawConfig::validate) {
+    let raw = RawConfig::parse();
+    if let Some(Command::MakeMerchant { id }) = &raw.command {
+        return start::make_merchant(id);
+    }
+    let config = match raw.with_file().and_then(RawConfig::validate) {
         Ok(config) => config,
-        Err(error) => return start::complain(&error, USAGE),
+        Err(error) => return start::complain(&error, start::USAGE),
     };
     if config.config_check {
         return match start::show(&config) {

@@ -121,6 +121,10 @@ metrics! {
     connections: Gauge = Gauge::default(), "Open connections";
     /// Connections closed by a deadline.
     connection_timeouts: Family<Named, Count> = Family::default(), "Connections closed by a deadline";
+    /// Calls without a merchant's key, where one is needed: missing or unknown.
+    unauthorized: Family<Named, Count> = Family::default(), "Calls without a merchant's key, where one is needed";
+    /// How often the merchants' file was read again: done, or refused as it was not as expected.
+    merchants_reloads: Family<Named, Count> = Family::default(), "Merchants read again";
     /// Notifications whose signature or amounts were wrong.
     notices_rejected: Count = Count::default(), "Notifications that were rejected";
 }

@@ -7,8 +7,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{Config, StoreKind},
+    merchants::{ApiKey, checked_id},
     parts::{AcceptMode, SyncMode},
 };
+
+/// The exit code where a flag or a file is not as expected.
+pub const USAGE: u8 = 2;
 
 /// Structured logs on stderr: warnings, or what `RUST_LOG` says.
 pub fn log_to_stderr() {
@@ -31,6 +35,26 @@ pub fn complain(error: &dyn Error, code: u8) -> ExitCode {
 /// Where standard output takes nothing.
 pub fn show(config: &Config) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{config:#?}")
+}
+
+/// Makes a key for a merchant. The entry goes to stdout, so that it can be appended to a file; the key goes to stderr,
+/// so that it does not go there with it.
+#[must_use]
+pub fn make_merchant(id: &str) -> ExitCode {
+    let id = match checked_id(id) {
+        Ok(id) => id,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let key = match ApiKey::fresh() {
+        Ok(key) => key,
+        Err(error) => return complain(&error, 1),
+    };
+    let entry = format!("[[merchants]]\nid = \"{id}\"\nkeys = [\"{}\"]\n", key.hash());
+    if let Err(error) = std::io::stdout().write_all(entry.as_bytes()) {
+        return complain(&error, 1);
+    }
+    eprintln!("API key of {id}, shown this once: {}", key.reveal());
+    ExitCode::SUCCESS
 }
 
 /// Says what the chosen settings no longer promise.

@@ -77,6 +77,11 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
 
 #[test]
 fn every_setting_of_the_file_is_taken() {
+    let (_merchants, merchants) = merchants();
+    let (_folder, path) = file(&format!("listen = \"0.0.0.0:1001\"\nmerchants = \"{merchants}\"\n"));
+    let ran = check(&["--config", &path], &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("merchants: 1,"), "{}", ran.stdout);
     let text = r#"
         listen = "0.0.0.0:1001"
         allow-anonymous = true
@@ -182,6 +187,47 @@ fn a_bad_value_is_refused_with_what_was_expected() {
     refused(&check(&[], &[("PAYRIG_WORKERS", "many")]), &["many", "--workers"]);
     let allowed = check(&["--listen", "0.0.0.0:0", "--allow-anonymous"], &[]);
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+}
+
+/// A file with one merchant; its path.
+fn merchants() -> (tempfile::TempDir, String) {
+    let ran = run(command(&["make-merchant", "acme"]));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    file(&ran.stdout)
+}
+
+#[test]
+fn merchants_open_the_way_beyond_loopback() {
+    let (_folder, path) = merchants();
+    for (arguments, environment) in [
+        (&["--listen", "0.0.0.0:0", "--merchants", &path][..], &[][..]),
+        (&["--listen", "0.0.0.0:0"], &[("PAYRIG_MERCHANTS", path.as_str())]),
+    ] {
+        let ran = check(arguments, environment);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stdout.contains("merchants: 1,") && !ran.stdout.contains("sha256"), "{}", ran.stdout);
+    }
+    refused(&check(&["--listen", "0.0.0.0:0"], &[]), &["--listen 0.0.0.0:0", "--merchants FILE"]);
+    refused(
+        &check(&["--merchants", &path, "--allow-anonymous"], &[]),
+        &["--merchants", &path, "leave out --allow-anonymous"],
+    );
+}
+
+#[test]
+fn a_bad_file_of_merchants_is_refused_with_the_place() {
+    let table = [
+        ("", "names no merchant"),
+        ("[[merchants]]\nid = \"a\"\nkey = 7\n", "line 3: unknown field `key`"),
+        ("[[merchants]]\nid = \"a:b\"\nkeys = []\n", "merchant \"a:b\""),
+        ("[[merchants]]\nid = \"a\"\nkeys = [\"payrig_x\"]\n", "merchant a, key 1: expected `sha256:`"),
+    ];
+    for (text, says) in table {
+        let (_folder, path) = file(text);
+        refused(&check(&["--merchants", &path], &[]), &["--merchants", &path, says]);
+    }
+    refused(&check(&["--merchants", "/nowhere/m.toml"], &[]), &["--merchants /nowhere/m.toml", "No such file"]);
+    refused(&run(command(&["make-merchant", "a:b"])), &["merchant \"a:b\"", "1 to 64"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The command that starts a server, and how its process is tied to this one.
+//! The command that starts a program of a run, and how its process is tied to this one.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,40 +14,115 @@ use super::ChildError;
 /// The hidden subcommand that ties a program's life to its parent's, see [`become_tied`].
 pub const TIED_SUBCOMMAND: &str = "tied-child";
 
-/// A server to start: program, then arguments.
+/// What a program is in a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The server under test.
+    Server,
+    /// The third-party payment channel.
+    Channel,
+}
+
+impl Role {
+    /// The word for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Channel => "channel",
+        }
+    }
+
+    /// The program that is looked for beside this one.
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Server => "payrig-server",
+            Self::Channel => "payrig-channel",
+        }
+    }
+
+    /// The flags that name another one, and give it more arguments.
+    const fn flags(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Server => ("--server", "--server-args"),
+            Self::Channel => ("--channel-command", "--channel-args"),
+        }
+    }
+
+    /// What to do where the program that was looked for is not there, and where one that somebody named is not.
+    const fn hints(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Server => (
+                "; build it with `cargo build --release`, name one with --server CMD, or a running one with -H URL",
+                "; --server needs the path of a program, or its name in PATH",
+            ),
+            Self::Channel => (
+                "; build it with `cargo build --release`, or name one with --channel-command CMD",
+                "; --channel-command needs the path of a program, or its name in PATH",
+            ),
+        }
+    }
+}
+
+/// A program to start: its path, then arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ServerCommand {
+pub struct ChildCommand {
+    /// What it is in the run.
+    pub role: Role,
     words: Vec<OsString>,
-    /// Where it was looked for, when nobody named it.
+    /// Whether nobody named it, so that it is the one that comes with this program.
     is_default: bool,
 }
 
-impl ServerCommand {
-    /// The server in `--server`, or the one beside this program, with the words of `--server-args`.
+impl ChildCommand {
+    /// The program that somebody named, or the one beside this program, with more words for it.
     ///
     /// # Errors
     /// A command line that no shell would take, in words.
-    pub fn new(command: Option<&str>, more: &[String]) -> Result<Self, String> {
+    pub fn new(role: Role, command: Option<&str>, more: &[String]) -> Result<Self, String> {
+        let (flag, flag_of_more) = role.flags();
         let mut words = match command {
-            Some(text) => split("--server", text)?,
-            None => vec![beside_this_program()],
+            Some(text) => split(flag, text)?,
+            None => vec![beside_this_program(role.program())],
         };
         if words.is_empty() {
-            return Err("--server: a command is missing; write --server ./target/release/payrig-server".to_owned());
+            return Err(format!("{flag}: a command is missing; write {flag} ./target/release/{}", role.program()));
         }
         for text in more {
-            words.extend(split("--server-args", text)?);
+            words.extend(split(flag_of_more, text)?);
         }
-        Ok(Self { words, is_default: command.is_none() })
+        Ok(Self { role, words, is_default: command.is_none() })
     }
 
-    /// The program's name, for people.
+    /// The same with more arguments.
     #[must_use]
-    pub fn program(&self) -> String {
-        self.words[0].to_string_lossy().into_owned()
+    pub fn with(mut self, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        self.words.extend(arguments);
+        self
     }
 
-    /// What the reference server answers to `--version`: `NAME VERSION [(COMMIT)]`. Programs that someone named are not
+    /// Whether it is the program that comes with this one, all of whose flags are known.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        self.is_default
+    }
+
+    /// The value that a flag has among its arguments.
+    #[must_use]
+    pub fn value_of(&self, flag: &str) -> Option<String> {
+        let at = |word: &OsString| Some(word.to_string_lossy().strip_prefix(flag)?.strip_prefix('=')?.to_owned());
+        let inline = self.words.iter().find_map(at);
+        let position = self.words.iter().position(|word| word == flag);
+        inline.or_else(|| position.and_then(|at| Some(self.words.get(at + 1)?.to_string_lossy().into_owned())))
+    }
+
+    /// What it is and its program, for people.
+    #[must_use]
+    pub fn called(&self) -> String {
+        format!("{} {}", self.role.name(), self.words[0].to_string_lossy())
+    }
+
+    /// What a program of ours answers to `--version`: `NAME VERSION [(COMMIT)]`. Programs that someone named are not
     /// asked: they may not know the flag, and do something else.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
@@ -76,21 +151,20 @@ fn split(flag: &str, text: &str) -> Result<Vec<OsString>, String> {
     }
 }
 
-fn beside_this_program() -> OsString {
+fn beside_this_program(program: &str) -> OsString {
     let here = std::env::current_exe().ok();
     let folder = here.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
-    folder.join("payrig-server").into_os_string()
+    folder.join(program).into_os_string()
 }
 
-/// Starts the server on a free port with this data folder.
-pub(super) fn spawn(command: &ServerCommand, data: &Path, stderr: File) -> Result<Child, ChildError> {
+/// Starts the program on a free port with this data folder.
+pub(super) fn spawn(command: &ChildCommand, data: &Path, stderr: File) -> Result<Child, ChildError> {
+    let (not_built, not_there) = command.role.hints();
     let start = |source: std::io::Error| ChildError::Start {
-        program: command.program(),
+        child: command.called(),
         hint: match source.kind() {
-            std::io::ErrorKind::NotFound if command.is_default => {
-                "; build it with `cargo build --release`, name one with --server CMD, or a running one with -H URL"
-            }
-            std::io::ErrorKind::NotFound => "; --server needs the path of a program, or its name in PATH",
+            std::io::ErrorKind::NotFound if command.is_default => not_built,
+            std::io::ErrorKind::NotFound => not_there,
             _ => "",
         },
         source,

@@ -1,4 +1,4 @@
-//! Why there is no server, or why it ended badly, with its last words.
+//! Why a program of a run is not there, or why it ended badly, with its last words.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,42 +12,44 @@ use super::ADDRESS_PREFIX;
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 12;
 
-/// Why there is no server, or why it ended badly.
+/// Why a program of a run is not there, or why it ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
     /// It could not be started.
-    #[error("cannot start the server {program}: {source}{hint}")]
+    #[error("cannot start the {child}: {source}{hint}")]
     Start {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// Why.
         source: std::io::Error,
         /// What to do.
         hint: &'static str,
     },
     /// A folder or file for it could not be made.
-    #[error("cannot make a folder for the server in {folder}: {source}")]
+    #[error("cannot make a folder for the {child} in {folder}: {source}")]
     Folder {
+        /// What it is, and its program.
+        child: String,
         /// Where.
         folder: PathBuf,
         /// Why.
         source: std::io::Error,
     },
     /// It ended before it was ready.
-    #[error("the server {program} ended before it was ready ({status}){tail}")]
+    #[error("the {child} ended before it was ready ({status}){tail}")]
     EndedEarly {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// How.
         status: Exit,
         /// The end of its stderr.
         tail: Tail,
     },
     /// It did not get ready in time.
-    #[error("the server {program} was not ready after {waited:?}: {missing} (--server-wait gives it more time){tail}")]
+    #[error("the {child} was not ready after {waited:?}: {missing} (--server-wait gives it more time){tail}")]
     NotReady {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// How long it was waited for.
         waited: Duration,
         /// What did not happen.
@@ -56,20 +58,18 @@ pub enum ChildError {
         tail: Tail,
     },
     /// Its first line was not its address.
-    #[error(
-        "the server {program} said {line:?} first, not `{ADDRESS_PREFIX}ADDR`: is it a server that knows --print-address?"
-    )]
+    #[error("the {child} said {line:?} first, not `{ADDRESS_PREFIX}ADDR`: does it know --print-address?")]
     NoAddress {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// What it said.
         line: String,
     },
     /// It ended by itself, or badly.
-    #[error("the server {program} {when}: {status}{tail}")]
+    #[error("the {child} {when}: {status}{tail}")]
     BadEnd {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// At which point of the run.
         when: &'static str,
         /// How.
@@ -77,19 +77,32 @@ pub enum ChildError {
         /// The end of its stderr.
         tail: Tail,
     },
+    /// Its second address was not told.
+    #[error("the {child} did not say where its admin listener is within {waited:?}{tail}")]
+    NoAdmin {
+        /// What it is, and its program.
+        child: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The end of its stderr.
+        tail: Tail,
+    },
     /// It did not stop when it was asked to.
-    #[error("the server {program} did not stop within {waited:?} of SIGTERM and was killed{tail}")]
+    #[error("the {child} did not stop within {waited:?} of SIGTERM and was killed{tail}")]
     Stuck {
-        /// The program.
-        program: String,
+        /// What it is, and its program.
+        child: String,
         /// How long it was waited for.
         waited: Duration,
         /// The end of its stderr.
         tail: Tail,
     },
     /// Somebody pressed ctrl-c while it was waited for.
-    #[error("interrupted while waiting for the server")]
-    Interrupted,
+    #[error("interrupted while waiting for the {child}")]
+    Interrupted {
+        /// What it is, and its program.
+        child: String,
+    },
 }
 
 /// How a process ended, for people.
@@ -106,7 +119,7 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// The last lines that the server wrote to stderr.
+/// The last lines that it wrote to stderr.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tail(String);
 

@@ -1,4 +1,4 @@
-//! A server that lives as long as the run: started, waited for, stopped, and never left behind.
+//! A program that lives as long as the run: started, waited for, stopped, and never left behind.
 
 mod command;
 mod error;
@@ -13,60 +13,79 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-pub use command::{ServerCommand, TIED_SUBCOMMAND, become_tied};
+pub use command::{ChildCommand, Role, TIED_SUBCOMMAND, become_tied};
 pub use error::{ChildError, Exit, Tail};
 
 use crate::interrupt::Interrupt;
 
 /// How the server announces itself on the first line of its stdout.
 const ADDRESS_PREFIX: &str = "listening on http://";
+/// How it announces its admin listener, on stderr.
+const ADMIN_PREFIX: &str = "admin books on http://";
 /// How long a stop may take: longer than a server's own drain (30 s), so that it is the server that says what went wrong.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
 const POLL_GAP: Duration = Duration::from_millis(20);
 
-/// A server started for one run. Dropped, it is killed at once.
+/// A program started for one run. Dropped, it is killed at once.
 #[derive(Debug)]
-pub struct ChildServer {
+pub struct ChildProcess {
     process: Child,
-    program: String,
+    /// What it is, and its program.
+    called: String,
+    role: Role,
     address: SocketAddr,
+    /// Whether it has been told already that it ended by itself.
+    is_known_gone: bool,
     wait: Duration,
     log: PathBuf,
     /// Removed with everything in it when this value goes.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
-impl ChildServer {
-    /// Starts the server on a free port with a fresh data folder under `parent`, and waits until it is ready.
+impl ChildProcess {
+    /// Starts the program on a free port with a fresh data folder under `parent`, and waits until it is ready.
     ///
     /// Call it on the main thread: the kernel ends a tied child when the *thread* that started it ends.
     ///
     /// # Errors
     /// It did not start, ended early, or did not get ready within `wait`; nothing is left behind.
     pub fn start(
-        command: &ServerCommand,
+        command: &ChildCommand,
         wait: Duration,
         parent: &Path,
         interrupt: &Interrupt,
     ) -> Result<Self, ChildError> {
         let deadline = Instant::now() + wait;
-        let no_folder = |source| ChildError::Folder { folder: parent.to_owned(), source };
+        let called = command.called();
+        let no_folder = |source| ChildError::Folder { child: called.clone(), folder: parent.to_owned(), source };
         // Beside the results, not in /tmp: that is often memory, where an fsync costs and proves nothing.
-        let folder = tempfile::Builder::new().prefix(".server-").tempdir_in(parent).map_err(no_folder)?;
+        let folder = tempfile::Builder::new()
+            .prefix(&format!(".{}-", command.role.name()))
+            .tempdir_in(parent)
+            .map_err(no_folder)?;
         let log = folder.path().join("stderr.log");
         let stderr = File::create(&log).map_err(no_folder)?;
         let mut process = command::spawn(command, &folder.path().join("data"), stderr)?;
         let lines = first_line(&mut process);
         let placeholder = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { process, program: command.program(), address: placeholder, wait, log, _folder: folder };
-        let line = server.wait_for_line(&lines, deadline, interrupt)?;
+        let mut child = Self {
+            process,
+            called: called.clone(),
+            role: command.role,
+            address: placeholder,
+            is_known_gone: false,
+            wait,
+            log,
+            folder,
+        };
+        let line = child.wait_for_line(&lines, deadline, interrupt)?;
         let address = line.trim().strip_prefix(ADDRESS_PREFIX).and_then(|text| text.trim_end_matches('/').parse().ok());
         let Some(address) = address else {
-            return Err(ChildError::NoAddress { program: server.program.clone(), line });
+            return Err(ChildError::NoAddress { child: called, line });
         };
-        server.address = address;
-        server.wait_until_ready(deadline, interrupt)?;
-        Ok(server)
+        child.address = address;
+        child.wait_until_ready(deadline, interrupt)?;
+        Ok(child)
     }
 
     /// Where it listens.
@@ -81,27 +100,58 @@ impl ChildServer {
         self.process.id()
     }
 
-    /// Says so if the server has ended by itself.
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where its admin listener is, which it says on stderr.
+    ///
+    /// # Errors
+    /// It does not say so within the time that it had to get ready, or has ended.
+    pub fn admin_address(&mut self, interrupt: &Interrupt) -> Result<SocketAddr, ChildError> {
+        let began = Instant::now();
+        while began.elapsed() < self.wait {
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            // Only whole lines: the last one may be half-written.
+            let lines = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let address = lines
+                .filter_map(|line| line.split_once(ADMIN_PREFIX))
+                .find_map(|(_, rest)| rest.split(['/', '\n']).next().and_then(|address| address.trim().parse().ok()));
+            if let Some(address) = address {
+                return Ok(address);
+            }
+            self.still_waiting(interrupt)?;
+            std::thread::sleep(POLL_GAP);
+        }
+        Err(ChildError::NoAdmin { child: self.called.clone(), waited: self.wait, tail: Tail::read(&self.log) })
+    }
+
+    /// Says so if the program has ended by itself.
     ///
     /// # Errors
     /// It has: how, with the end of its stderr.
     pub fn check_alive(&mut self) -> Result<(), ChildError> {
         match self.process.try_wait() {
-            Ok(Some(status)) => Err(self.bad_end("ended by itself during the run", status)),
+            Ok(Some(status)) => {
+                self.is_known_gone = true;
+                Err(self.bad_end("ended by itself during the run", status))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Asks the server to stop, waits for it, and judges how it ended. What it wrote to stderr, if anything, is kept as
-    /// `server.log` in the given folder.
+    /// Asks the program to stop, waits for it, and judges how it ended. What it wrote to stderr, if anything, is kept in
+    /// the given folder, as `server.log` or `channel.log`.
     ///
     /// # Errors
-    /// It ended badly, or had to be killed.
+    /// It ended badly, or had to be killed. One that is known to have ended by itself is no news.
     pub fn stop(mut self, keep_log_in: &Path) -> Result<(), ChildError> {
-        let ended = self.terminate();
+        let ended = if self.is_known_gone { Ok(()) } else { self.terminate() };
         if self.log.metadata().is_ok_and(|log| log.len() > 0) {
             // Only a help for people: a run is not lost for want of it.
-            let _ = std::fs::copy(&self.log, keep_log_in.join("server.log"));
+            let _ = std::fs::copy(&self.log, keep_log_in.join(format!("{}.log", self.role.name())));
         }
         ended
     }
@@ -121,28 +171,28 @@ impl ChildServer {
                 _ => std::thread::sleep(POLL_GAP),
             }
         }
-        let program = self.program.clone();
-        Err(ChildError::Stuck { program, waited: STOP_PATIENCE, tail: Tail::read(&self.log) })
+        let child = self.called.clone();
+        Err(ChildError::Stuck { child, waited: STOP_PATIENCE, tail: Tail::read(&self.log) })
     }
 
     fn bad_end(&self, when: &'static str, status: ExitStatus) -> ChildError {
-        ChildError::BadEnd { program: self.program.clone(), when, status: Exit(status), tail: Tail::read(&self.log) }
+        ChildError::BadEnd { child: self.called.clone(), when, status: Exit(status), tail: Tail::read(&self.log) }
     }
 
     fn not_ready(&self, missing: impl Into<String>) -> ChildError {
-        let (program, waited) = (self.program.clone(), self.wait);
-        ChildError::NotReady { program, waited, missing: missing.into(), tail: Tail::read(&self.log) }
+        let (child, waited) = (self.called.clone(), self.wait);
+        ChildError::NotReady { child, waited, missing: missing.into(), tail: Tail::read(&self.log) }
     }
 
     /// Passes while the child lives, time is left and nobody pressed ctrl-c.
     fn still_waiting(&mut self, interrupt: &Interrupt) -> Result<(), ChildError> {
         if interrupt.is_set() {
-            return Err(ChildError::Interrupted);
+            return Err(ChildError::Interrupted { child: self.called.clone() });
         }
         match self.process.try_wait() {
             Ok(Some(status)) => {
                 let tail = Tail::read(&self.log);
-                Err(ChildError::EndedEarly { program: self.program.clone(), status: Exit(status), tail })
+                Err(ChildError::EndedEarly { child: self.called.clone(), status: Exit(status), tail })
             }
             _ => Ok(()),
         }
@@ -185,7 +235,7 @@ impl ChildServer {
     }
 }
 
-impl Drop for ChildServer {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // Errors mean that it has ended and was waited for already.
         let _ = self.process.kill();

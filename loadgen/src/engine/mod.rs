@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::AbortHandle;
 use payrig_scenarios::Generator;
-use reqwest::Url;
+use reqwest::{Url, header::HeaderValue};
 
 use crate::phases::{Clock, Phases};
 use crate::recorder::Recorder;
@@ -25,6 +25,8 @@ pub struct Load {
     pub hatch_rate: f64,
     /// When a request without its whole reply is given up.
     pub timeout: Duration,
+    /// `Authorization` of every call but the cashier's.
+    pub authorization: Option<HeaderValue>,
     /// Makes each user's journeys.
     pub generator: Generator,
     /// Where requests and journeys are recorded.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::Abortable;
 use futures_util::stream::{AbortHandle, AbortRegistration};
 use payrig_scenarios::{Action, Event, Generator, Journey, Method, Request, Step, Target};
-use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use super::Load;
@@ -85,7 +85,7 @@ impl<'a> Payer<'a> {
                     let step = request.step;
                     let sent_us = load.clock.now_us();
                     self.request = Some((step, scheduled_us, sent_us));
-                    let reply = exchange(client, &load.base, request).await;
+                    let reply = exchange(client, load, request).await;
                     self.request = None;
                     let done_us = load.clock.now_us();
                     let event = match &reply {
@@ -151,7 +151,8 @@ impl Reply {
     }
 }
 
-async fn exchange(client: &Client, base: &Url, request: Request) -> Result<Reply, Ending> {
+async fn exchange(client: &Client, load: &Load, request: Request) -> Result<Reply, Ending> {
+    let base = &load.base;
     // A target that is no URL comes from the server's own reply: it gets what a dead link gets.
     let url = match &request.target {
         // Cheaper than parsing scheme and host again with each request.
@@ -168,6 +169,10 @@ async fn exchange(client: &Client, base: &Url, request: Request) -> Result<Reply
         Method::Get => client.get(url),
         Method::Post => client.post(url),
     };
+    // The cashier is the channel's, whose payers have no merchant's key.
+    if let Some(authorization) = load.authorization.as_ref().filter(|_| request.step != Step::Pay) {
+        builder = builder.header(AUTHORIZATION, authorization);
+    }
     if let Some(key) = request.idempotency_key {
         builder = builder.header(payrig_api::IDEMPOTENCY_KEY, key);
     }

@@ -34,6 +34,8 @@ pub struct Behaviour {
     pub delay: Duration,
     /// Every n-th request is answered 500; 0: none.
     pub fail_every: u64,
+    /// Whoever calls without this key gets 401, but for the cashier, where whoever calls with one gets 400.
+    pub key: Option<&'static str>,
 }
 
 impl Default for Behaviour {
@@ -44,6 +46,7 @@ impl Default for Behaviour {
             has_cashier: true,
             delay: Duration::ZERO,
             fail_every: 0,
+            key: None,
         }
     }
 }
@@ -118,12 +121,16 @@ pub async fn serve(listener: TcpListener, behaviour: Behaviour) {
                     let method = request.method().clone();
                     let path = request.uri().path().to_owned();
                     let key = request.headers().get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+                    let given = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
                     let body = request.into_body().collect().await?.to_bytes();
                     if !behaviour.delay.is_zero() {
                         tokio::time::sleep(behaviour.delay).await;
                     }
                     let mut books = books.lock().unwrap();
-                    let (status, body) = answer(&mut books, behaviour, address, (&method, &path), key, &body);
+                    let (status, body) = match unauthorized(behaviour, &path, given.as_deref()) {
+                        Some(status) => (status, json!({"type": "urn:payrig:problem:unauthorized"})),
+                        None => answer(&mut books, behaviour, address, (&method, &path), key, &body),
+                    };
                     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
                     *response.status_mut() = StatusCode::from_u16(status).unwrap();
                     Ok::<_, hyper::Error>(response)
@@ -164,6 +171,15 @@ fn answer(
         ("POST", ["v1", "pay-tasks", id, what]) => change(books, behaviour, address, id, what),
         ("POST", ["cashier"]) => pay(books, &body),
         _ => not_found(),
+    }
+}
+
+fn unauthorized(behaviour: Behaviour, path: &str, given: Option<&str>) -> Option<u16> {
+    let key = given.and_then(|given| given.strip_prefix("Bearer "));
+    match path {
+        "/cashier" => given.map(|_| 400),
+        "/readyz" => None,
+        _ => (behaviour.key.is_some() && key != behaviour.key).then_some(401),
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Header {
     Location,
     /// Seconds after which to ask again.
     RetryAfter,
+    /// How to say whose call it is.
+    WwwAuthenticate,
 }
 
 /// An answer that is no problem.
@@ -92,6 +94,15 @@ pub struct Call {
     pub answers: &'static [Success],
     /// How it goes wrong.
     pub problems: &'static [P],
+}
+
+impl Call {
+    /// Whether the call is a merchant's own, made with its API key where the server has merchants. All calls under `/v1`
+    /// are, also those to come, but for the channels' notifications, which are signed.
+    #[must_use]
+    pub fn is_a_merchants(&self) -> bool {
+        self.path.starts_with("/v1/") && !self.path.starts_with("/v1/notify/")
+    }
 }
 
 const SHOWN: Success = Success {

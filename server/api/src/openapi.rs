@@ -1,5 +1,7 @@
 //! The `OpenAPI` document of the contract, made from its types and its calls.
 
+use std::collections::BTreeSet;
+
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -8,6 +10,7 @@ use utoipa::{
         ResponsesBuilder, Schema, Type,
         path::{HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::{RequestBody, RequestBodyBuilder},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -22,6 +25,8 @@ use crate::{
 const JSON: &str = "application/json";
 /// The media type of metrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
+/// The name of the way in which a merchant says who it is.
+const MERCHANT_KEY: &str = "merchantKey";
 
 /// The document as JSON text.
 #[must_use]
@@ -72,7 +77,15 @@ fn components() -> Components {
     ] {
         components = add(components);
     }
-    components.build()
+    components.security_scheme(MERCHANT_KEY, merchant_key()).build()
+}
+
+fn merchant_key() -> SecurityScheme {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "The merchant's API key. A server without merchants needs none. Another merchant's tasks, payments and orders \
+         are answered as if they did not exist.",
+    ));
+    SecurityScheme::Http(bearer.build())
 }
 
 fn http_method(call: &Call) -> HttpMethod {
@@ -87,11 +100,18 @@ fn operation(call: &Call) -> Operation {
     for success in call.answers {
         responses = responses.response(success.status.to_string(), well(success));
     }
-    let mut statuses: Vec<u16> = call.problems.iter().map(|kind| kind.status()).collect();
-    statuses.dedup();
+    let unauthorized = call.is_a_merchants().then_some(ProblemType::Unauthorized);
+    let problems: Vec<ProblemType> = call.problems.iter().copied().chain(unauthorized).collect();
+    let statuses: BTreeSet<u16> = problems.iter().map(|kind| kind.status()).collect();
     for status in statuses {
-        let kinds: Vec<ProblemType> = call.problems.iter().copied().filter(|kind| kind.status() == status).collect();
-        responses = responses.response(status.to_string(), badly(status, &kinds));
+        let kinds: Vec<ProblemType> = problems.iter().copied().filter(|kind| kind.status() == status).collect();
+        let response = badly(status, &kinds);
+        let response = if status == 401 && call.is_a_merchants() {
+            with_header(response, Header::WwwAuthenticate)
+        } else {
+            response
+        };
+        responses = responses.response(status.to_string(), response.build());
     }
     let mut operation = OperationBuilder::new()
         .operation_id(Some(call.name))
@@ -103,6 +123,11 @@ fn operation(call: &Call) -> Operation {
     }
     if call.takes == Takes::Submission {
         operation = operation.parameter(idempotency_key());
+    }
+    if call.is_a_merchants() {
+        // Nothing is asked of those who call a server without merchants.
+        let none = SecurityRequirement::default();
+        operation = operation.security(SecurityRequirement::new(MERCHANT_KEY, [""; 0])).security(none);
     }
     operation.build()
 }
@@ -158,17 +183,18 @@ fn well(success: &Success) -> Response {
     success.headers.iter().fold(response, |response, header| with_header(response, *header)).build()
 }
 
-fn badly(status: u16, kinds: &[ProblemType]) -> Response {
+fn badly(status: u16, kinds: &[ProblemType]) -> ResponseBuilder {
     let titles: Vec<&str> = kinds.iter().map(|kind| kind.title()).collect();
     let response =
         ResponseBuilder::new().description(titles.join("; or: ")).content(PROBLEM_JSON, reference::<Problem>());
-    if status == 503 { with_header(response, Header::RetryAfter).build() } else { response.build() }
+    if status == 503 { with_header(response, Header::RetryAfter) } else { response }
 }
 
 fn with_header(response: ResponseBuilder, header: Header) -> ResponseBuilder {
     let (name, kind, meaning) = match header {
         Header::Location => ("Location", Type::String, "The path of the task"),
         Header::RetryAfter => ("Retry-After", Type::Integer, "Seconds after which to ask again"),
+        Header::WwwAuthenticate => ("WWW-Authenticate", Type::String, "That a merchant's API key is needed"),
     };
     let schema = ObjectBuilder::new().schema_type(kind);
     response.header(name, HeaderBuilder::new().schema(schema).description(Some(meaning)).build())

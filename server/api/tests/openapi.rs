@@ -64,6 +64,23 @@ fn every_call_has_its_statuses_and_headers() {
 }
 
 #[test]
+fn a_merchants_calls_say_how_to_be_one() {
+    let document = document();
+    let scheme = &document["components"]["securitySchemes"]["merchantKey"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    for call in CALLS {
+        let operation = &document["paths"][call.path][call.verb.method().as_str().to_lowercase()];
+        let challenge = &operation["responses"]["401"]["headers"]["WWW-Authenticate"];
+        let keyed = call.is_a_merchants();
+        let security = if keyed { json!([{"merchantKey": []}, {}]) } else { Value::Null };
+        assert_eq!((&operation["security"], challenge.is_object()), (&security, keyed), "{}", call.name);
+        // What is signed or shows nothing of a merchant needs no key; whatever else there will be does.
+        let open = ["/simulated/", "/v1/notify/", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+        assert_eq!(keyed, !open.iter().any(|open| call.path.starts_with(open)), "{}", call.name);
+    }
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     fn references(value: &Value, found: &mut BTreeSet<String>) {
         match value {

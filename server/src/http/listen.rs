@@ -14,7 +14,7 @@ use super::{
     connections::{Connections, Deadlines},
     route::{App, Face},
 };
-use crate::service::PayService;
+use crate::{merchants::Merchants, service::PayService};
 
 /// The largest head of a request, in bytes (hyper's own limit on the number of headers is 100).
 const HEAD_MAX: usize = 16 * 1024;
@@ -44,11 +44,11 @@ pub async fn serve(endpoint: Endpoint, mut handed: mpsc::Receiver<Handed>, mut s
 }
 
 impl Endpoint {
-    /// One of the two faces of a service, without a connection yet.
+    /// One of the two faces of a service, without a connection yet. The merchants are those of the public one.
     #[must_use]
-    pub fn new(service: PayService, face: Face, deadlines: Deadlines) -> Self {
+    pub fn new(service: PayService, face: Face, merchants: Arc<Merchants>, deadlines: Deadlines) -> Self {
         let connections = Connections::new(Arc::clone(&service.parts().metrics), deadlines);
-        Self { app: App::new(service, face, deadlines.body), connections }
+        Self { app: App::new(service, face, merchants, deadlines.body), connections }
     }
 
     fn open(&self, handed: Handed) {

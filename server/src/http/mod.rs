@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+mod bearer;
 mod cashier;
 mod connections;
 mod listen;

@@ -6,14 +6,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use payrig_api::{Problem, ProblemType, calls::CALLS};
+use payrig_api::{
+    Problem, ProblemType,
+    calls::{CALLS, Call},
+};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{admin, cashier, plain, reply, tasks};
+use super::{admin, bearer, cashier, plain, reply, tasks};
 use crate::{
+    merchants::{Merchant, Merchants},
     metrics::{Metrics, Named, RequestLabels, StatusClass},
     service::PayService,
 };
@@ -34,6 +38,7 @@ pub enum Face {
 pub(super) struct App {
     service: PayService,
     face: Face,
+    merchants: Arc<Merchants>,
     meters: Vec<Meter>,
     body_deadline: Duration,
 }
@@ -130,11 +135,16 @@ impl<'a> Route<'a> {
 impl App {
     /// The calls of one runtime behind one of the two faces; a body has so long to arrive.
     #[must_use]
-    pub(super) fn new(service: PayService, face: Face, body_deadline: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        service: PayService,
+        face: Face,
+        merchants: Arc<Merchants>,
+        body_deadline: Duration,
+    ) -> Arc<Self> {
         let metrics = &service.parts().metrics;
         let names = CALLS.iter().map(|call| call.name).chain(OTHERS);
         let meters = names.map(|name| Meter::new(metrics, name)).collect();
-        Arc::new(Self { service, face, meters, body_deadline })
+        Arc::new(Self { service, face, merchants, meters, body_deadline })
     }
 
     /// Answers a request.
@@ -147,25 +157,42 @@ impl App {
             Some(method) if method != head.method && !(method == Method::GET && head.method == Method::HEAD) => {
                 reply::method_not_allowed(&method)
             }
-            _ => match route {
-                Route::Task(task) => tasks::query(&self.service, task).await,
-                Route::Submit => tasks::submit(&self.service, &head.headers, body, self.body_deadline).await,
-                Route::Retry(task) => tasks::retry(&self.service, task).await,
-                Route::Cancel(task) => tasks::cancel(&self.service, task).await,
-                Route::Payment(payment_no) => tasks::payment(&self.service, payment_no).await,
-                Route::Cashier => cashier::pay(self.service.parts(), body, self.body_deadline).await,
-                Route::Health => plain::health(self.service.parts()),
-                Route::Ready => plain::ready(self.service.parts()).await,
-                Route::Metrics => plain::metrics(self.service.parts()),
-                Route::OpenApi => plain::openapi(),
-                Route::Books => admin::collections(self.service.parts()),
-                Route::Book(collection) => admin::book(self.service.parts(), collection, head.uri.query()).await,
-                Route::Ledger => admin::ledger(self.service.parts(), head.uri.query()).await,
-                Route::Unknown => reply::problem(&Problem::new(ProblemType::NotFound)),
+            _ => match self.merchant(route, &head.headers) {
+                Ok(merchant) => self.answer(route, merchant.id(), &head, body).await,
+                Err(refused) => refused,
             },
         };
         self.meters[route.number()].record(began, answer.status());
         answer
+    }
+
+    /// Who calls; looked at only where it matters.
+    fn merchant(&self, route: Route<'_>, headers: &HeaderMap) -> Result<Merchant, Answer> {
+        let needed = self.merchants.have_keys() && CALLS.get(route.number()).is_some_and(Call::is_a_merchants);
+        if !needed {
+            return Ok(Merchant::Default);
+        }
+        bearer::merchant(&self.merchants, headers, &self.service.parts().metrics)
+    }
+
+    async fn answer(&self, route: Route<'_>, merchant: &str, head: &Parts, body: Incoming) -> Answer {
+        let service = &self.service;
+        match route {
+            Route::Task(task) => tasks::query(service, merchant, task).await,
+            Route::Submit => tasks::submit(service, merchant, &head.headers, body, self.body_deadline).await,
+            Route::Retry(task) => tasks::retry(service, merchant, task).await,
+            Route::Cancel(task) => tasks::cancel(service, merchant, task).await,
+            Route::Payment(payment_no) => tasks::payment(service, merchant, payment_no).await,
+            Route::Cashier => cashier::pay(service.parts(), body, self.body_deadline).await,
+            Route::Health => plain::health(service.parts()),
+            Route::Ready => plain::ready(service.parts()).await,
+            Route::Metrics => plain::metrics(service.parts()),
+            Route::OpenApi => plain::openapi(),
+            Route::Books => admin::collections(service.parts()),
+            Route::Book(collection) => admin::book(service.parts(), collection, head.uri.query()).await,
+            Route::Ledger => admin::ledger(service.parts(), head.uri.query()).await,
+            Route::Unknown => reply::problem(&Problem::new(ProblemType::NotFound)),
+        }
     }
 }
 

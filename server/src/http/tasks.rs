@@ -16,13 +16,16 @@ use crate::{
     service::{Cancelled, PayService},
 };
 
-/// The one merchant that there is without merchants' keys.
-const MERCHANT: &str = "default";
-
 /// `POST /v1/pay-tasks`.
-pub(super) async fn submit(service: &PayService, headers: &HeaderMap, body: Incoming, within: Duration) -> Answer {
+pub(super) async fn submit(
+    service: &PayService,
+    merchant: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+    within: Duration,
+) -> Answer {
     let open = match read_submission(headers, body, within).await {
-        Ok((submission, key)) => service.build(Arc::from(MERCHANT), submission, key),
+        Ok((submission, key)) => service.build(Arc::from(merchant), submission, key),
         Err(problem) => return reply::problem(&problem),
     };
     match service.submit(open).await {
@@ -91,9 +94,9 @@ fn not_found() -> Answer {
 }
 
 /// `GET /v1/pay-tasks/{task_id}`.
-pub(super) async fn query(service: &PayService, task: &str) -> Answer {
+pub(super) async fn query(service: &PayService, merchant: &str, task: &str) -> Answer {
     let Ok(task) = task.parse::<TaskId>() else { return not_found() };
-    match service.query(MERCHANT, task).await {
+    match service.query(merchant, task).await {
         Ok(Some(view)) => shown(&view),
         Ok(None) => not_found(),
         Err(error) => reply::problem(&reply::store(&error)),
@@ -101,18 +104,18 @@ pub(super) async fn query(service: &PayService, task: &str) -> Answer {
 }
 
 /// `POST /v1/pay-tasks/{task_id}/retry`.
-pub(super) async fn retry(service: &PayService, task: &str) -> Answer {
+pub(super) async fn retry(service: &PayService, merchant: &str, task: &str) -> Answer {
     let Ok(task) = task.parse::<TaskId>() else { return not_found() };
-    match service.retry(MERCHANT, task).await {
+    match service.retry(merchant, task).await {
         Ok(view) => accepted(&view),
         Err(error) => reply::problem(&reply::not_retried(&error)),
     }
 }
 
 /// `POST /v1/pay-tasks/{task_id}/cancel`.
-pub(super) async fn cancel(service: &PayService, task: &str) -> Answer {
+pub(super) async fn cancel(service: &PayService, merchant: &str, task: &str) -> Answer {
     let Ok(task) = task.parse::<TaskId>() else { return not_found() };
-    match service.cancel(MERCHANT, task).await {
+    match service.cancel(merchant, task).await {
         Ok(Cancelled::Done(view)) => shown(&view),
         Ok(Cancelled::GoingOn(view)) => accepted(&view),
         Err(error) => reply::problem(&reply::not_cancelled(&error)),
@@ -120,9 +123,9 @@ pub(super) async fn cancel(service: &PayService, task: &str) -> Answer {
 }
 
 /// `GET /v1/payments/{payment_no}`.
-pub(super) async fn payment(service: &PayService, payment_no: &str) -> Answer {
+pub(super) async fn payment(service: &PayService, merchant: &str, payment_no: &str) -> Answer {
     let Ok(payment_no) = RoundId::from_payment_no(payment_no) else { return not_found() };
-    match service.payment(MERCHANT, payment_no).await {
+    match service.payment(merchant, payment_no).await {
         Ok(Some(view)) => match view.reply().payment {
             Some(payment) => reply::value(StatusCode::OK, &payment),
             None => not_found(),
