@@ -5,6 +5,7 @@ mod admin;
 mod cashier;
 mod connections;
 mod listen;
+mod orders;
 mod plain;
 mod reply;
 mod route;

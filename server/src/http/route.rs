@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 use payrig_api::{Problem, ProblemType, calls::CALLS};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{admin, cashier, plain, reply, tasks};
+use super::{
+    admin, cashier, orders, plain, reply,
+    tasks::{self, MERCHANT},
+};
 use crate::{
     metrics::{Metrics, Named, RequestLabels, StatusClass},
     service::PayService,
@@ -57,6 +60,9 @@ enum Route<'a> {
     Ready,
     Metrics,
     OpenApi,
+    CreateOrder,
+    Order(&'a str),
+    ShipOrder(&'a str),
     Books,
     Book(&'a str),
     Ledger,
@@ -87,7 +93,15 @@ impl<'a> Route<'a> {
                 Some(_) => Self::Unknown,
             };
         }
+        if let Some(rest) = path.strip_prefix("/v1/orders/") {
+            return match rest.split_once('/') {
+                None => Self::Order(rest),
+                Some((order_no, "ship")) => Self::ShipOrder(order_no),
+                Some(_) => Self::Unknown,
+            };
+        }
         match path {
+            "/v1/orders" => Self::CreateOrder,
             "/v1/pay-tasks" => Self::Submit,
             "/simulated/cashier" => Self::Cashier,
             "/healthz" => Self::Health,
@@ -111,16 +125,24 @@ impl<'a> Route<'a> {
             Self::Ready => 7,
             Self::Metrics => 8,
             Self::OpenApi => 9,
-            Self::Books => 10,
-            Self::Book(_) => 11,
-            Self::Ledger => 12,
-            Self::Unknown => 13,
+            Self::CreateOrder => 10,
+            Self::Order(_) => 11,
+            Self::ShipOrder(_) => 12,
+            Self::Books => 13,
+            Self::Book(_) => 14,
+            Self::Ledger => 15,
+            Self::Unknown => 16,
         }
     }
 
     const fn method(self) -> Option<Method> {
         match self {
-            Self::Submit | Self::Retry(_) | Self::Cancel(_) | Self::Cashier => Some(Method::POST),
+            Self::Submit
+            | Self::Retry(_)
+            | Self::Cancel(_)
+            | Self::Cashier
+            | Self::CreateOrder
+            | Self::ShipOrder(_) => Some(Method::POST),
             Self::Unknown => None,
             _ => Some(Method::GET),
         }
@@ -154,6 +176,14 @@ impl App {
                 Route::Cancel(task) => tasks::cancel(&self.service, task).await,
                 Route::Payment(payment_no) => tasks::payment(&self.service, payment_no).await,
                 Route::Cashier => cashier::pay(self.service.parts(), body, self.body_deadline).await,
+                Route::CreateOrder => {
+                    orders::create(self.service.parts(), MERCHANT, &head.headers, body, self.body_deadline).await
+                }
+                Route::Order(order_no) => orders::read(self.service.parts(), MERCHANT, order_no).await,
+                Route::ShipOrder(order_no) => {
+                    let (parts, headers) = (self.service.parts(), &head.headers);
+                    orders::ship(parts, MERCHANT, order_no, headers, body, self.body_deadline).await
+                }
                 Route::Health => plain::health(self.service.parts()),
                 Route::Ready => plain::ready(self.service.parts()).await,
                 Route::Metrics => plain::metrics(self.service.parts()),
@@ -195,7 +225,7 @@ mod tests {
     #[test]
     fn the_router_knows_every_call_of_the_contract_and_no_other() {
         for (number, call) in CALLS.iter().enumerate() {
-            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1");
+            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1").replace("{order_no}", "O");
             let route = Route::of(Face::Public, &path);
             assert_eq!((route.number(), route.method()), (number, Some(call.verb.method())), "{}", call.name);
             assert_eq!(Route::of(Face::Admin, &path), Route::Unknown);
@@ -207,9 +237,18 @@ mod tests {
 
     #[test]
     fn other_paths_are_unknown() {
-        for path in
-            ["/", "", "*", "/v1", "/v1/pay-tasks/T/refund", "/v1/pay-tasks/T/retry/", "/admin/books", "/METRICS"]
-        {
+        for path in [
+            "/",
+            "",
+            "*",
+            "/v1",
+            "/v1/pay-tasks/T/refund",
+            "/v1/pay-tasks/T/retry/",
+            "/v1/orders/O/pay",
+            "/v1/orders/O/ship/",
+            "/admin/books",
+            "/METRICS",
+        ] {
             assert_eq!(Route::of(Face::Public, path), Route::Unknown, "{path}");
         }
         assert_eq!(Route::of(Face::Admin, "/admin/books"), Route::Books);
