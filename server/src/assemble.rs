@@ -6,7 +6,7 @@ use payrig_channel::{Ledger, LedgerError, MemoryLedger, Notifications, Options};
 use payrig_commit::CommitError;
 use tokio::{
     runtime::Runtime,
-    sync::{Barrier, mpsc, watch},
+    sync::{Barrier, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     channel::{Channel, simulated::SimulatedChannel},
     clock::Clock,
     config::{Config, StoreKind},
+    dispatch,
     http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
     merchants::{Merchants, Reloading},
     metrics::Metrics,
@@ -23,6 +24,7 @@ use crate::{
     queue::{
         Queue,
         memory::{MemoryQueue, Wheel},
+        success::Announced,
     },
     runner::{Runner, run_pool},
     service::{Backlog, PayService},
@@ -31,6 +33,9 @@ use crate::{
     sweep,
     sync::{self, Unsynced, UnsyncedWork},
 };
+
+/// Success messages that may wait for a subscriber; over it they are read from the notices.
+const SUCCESSES: usize = 16_384;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,7 @@ pub struct Server {
 struct Background {
     wheel: Wheel,
     notifications: Notifications,
+    announced: Announced,
     unsynced: Arc<Unsynced>,
     unsynced_work: UnsyncedWork,
 }
@@ -95,10 +101,12 @@ impl Server {
         };
         let (channel, notifications) = runtime.block_on(payrig_channel::SimulatedChannel::start(ledger, options))?;
         let (queue, wheel) = MemoryQueue::new(config.queue_capacity);
+        let (successes, announced) = dispatch::in_process(SUCCESSES);
         let parts = Arc::new(Parts {
             store,
             cache: Cache::Memory(MemoryCache::new(config.cache_capacity)),
             queue: Queue::Memory(queue),
+            successes,
             channel: Channel::Simulated(SimulatedChannel::new(channel)),
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new()),
@@ -107,7 +115,7 @@ impl Server {
         });
         let (unsynced, unsynced_work) = Unsynced::new(Arc::clone(&parts));
         drop(within);
-        let background = Background { wheel, notifications, unsynced, unsynced_work };
+        let background = Background { wheel, notifications, announced, unsynced, unsynced_work };
         let merchants = Arc::new(Merchants::new(config.merchants.clone()));
         Ok(Self { config, runtime, parts, merchants, public, admin, background })
     }
@@ -160,7 +168,9 @@ impl Server {
         let own = node(own_handed);
         let unsynced = Arc::clone(&background.unsynced);
         let stopped = runtime.block_on(async {
-            let (mut once, notifications) = run_background(&parts, background, &own);
+            let (mut once, notifications, announced) = run_background(&parts, background, &own);
+            let (stop_dispatch, dispatch_stops) = oneshot::channel();
+            let dispatching = tokio::spawn(dispatch::run(Arc::clone(&parts), announced, dispatch_stops));
             if let Some(admin) = admin {
                 let endpoint = own.admin_endpoint();
                 once.spawn(serve_admin(admin, endpoint, stopping.clone()));
@@ -180,6 +190,9 @@ impl Server {
                 }
                 let _ = acceptor.await;
                 let _ = taking.await;
+                // Nobody announces any more but the sweeper, which has stopped.
+                let _ = stop_dispatch.send(());
+                let _ = dispatching.await;
                 once.abort_all();
                 while once.join_next().await.is_some() {}
                 // With `--sync on-query`: what was shown is stored before the end.
@@ -258,9 +271,9 @@ impl Node {
     }
 }
 
-/// Starts what runs once in a process; gives back the notifications, which are drained apart.
-fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (JoinSet<()>, Notifications) {
-    let Background { wheel, notifications, unsynced, unsynced_work } = background;
+/// Starts what runs once in a process; gives back the notifications and announced successes, which are drained apart.
+fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (JoinSet<()>, Notifications, Announced) {
+    let Background { wheel, notifications, announced, unsynced, unsynced_work } = background;
     let mut once = JoinSet::new();
     once.spawn(wheel.run());
     let Cache::Memory(cache) = parts.cache.clone();
@@ -273,7 +286,7 @@ fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (Jo
         once.spawn(unsynced_work.run());
     }
     drop(unsynced);
-    (once, notifications)
+    (once, notifications, announced)
 }
 
 /// Takes the channel's notifications, as many at a time as the store likes to have together, until told to stop; then

@@ -17,6 +17,8 @@ pub mod cache;
 pub mod sync;
 pub mod notice;
 pub mod closing;
+pub mod dispatch;
+pub mod order;
 pub mod sweep;
 pub mod store;
 pub mod model;

@@ -125,6 +125,16 @@ metrics! {
     unauthorized: Family<Named, Count> = Family::default(), "Calls without a merchant's key, where one is needed";
     /// How often the merchants' file was read again: done, or refused as it was not as expected.
     merchants_reloads: Family<Named, Count> = Family::default(), "Merchants read again";
+    /// Success messages that were published.
+    success_published: Count = Count::default(), "Success messages published to the subscribers";
+    /// Success messages that the sweeper published again to a subscriber.
+    success_republished: Count = Count::default(), "Success messages that the sweeper published again to a subscriber";
+    /// Success messages for which a queue had no room, by queue; their subscribers read them from the store.
+    success_left: Family<Named, Count> = Family::default(), "Success messages left to the notices for want of room";
+    /// Effects of subscribers, by subscriber.
+    success_effects: Family<Named, Count> = Family::default(), "Effects that subscribers wrote";
+    /// Age of the oldest notice at the sweeper's last look.
+    oldest_notice_age_seconds: Gauge = Gauge::default(), "Age of the oldest notice when the sweeper looked last";
     /// Notifications whose signature or amounts were wrong.
     notices_rejected: Count = Count::default(), "Notifications that were rejected";
 }

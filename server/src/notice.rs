@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::{
     cache::{Entry, ResultCache as _},
     channel::{PaidNotice, PaymentChannel as _},
+    dispatch,
     metrics::Named,
     model::{
         Collection, Document, End, Notice, OrderSettlement, Outcome, OutcomeState, PaymentEnd, Refund, Refunded,
-        RoundId, TaskView,
+        RoundId, Success, TaskView,
     },
     parts::Parts,
     store::{DocumentStore as _, Key, StoreError},
@@ -17,7 +18,8 @@ use crate::{
 
 /// Writes the notice down. After this the channel may be answered.
 ///
-/// Returns the notice where there is something to work off, nothing where it concerns no payment of ours.
+/// Returns the notice where there is something to work off, nothing where it concerns no payment of ours or was
+/// worked off before.
 ///
 /// # Errors
 /// Where the store does not answer: the notice is then not taken.
@@ -38,6 +40,9 @@ pub async fn learn(parts: &Parts, learnt: PaidNotice) -> Result<Option<Notice>, 
         );
         return Ok(None);
     }
+    if is_worked_off(parts, payment_no).await? {
+        return Ok(None);
+    }
     let notice = Notice {
         payment_no,
         transaction_id: paid.transaction_id,
@@ -47,6 +52,13 @@ pub async fn learn(parts: &Parts, learnt: PaidNotice) -> Result<Option<Notice>, 
     };
     parts.store.insert_one(Document::Notice(notice.clone())).await?;
     Ok(Some(notice))
+}
+
+/// Whether this is the repeat of a notice that has gone: the end was written after it, and is there without it.
+async fn is_worked_off(parts: &Parts, payment_no: RoundId) -> Result<bool, StoreError> {
+    let end = parts.store.payment_end(payment_no).await?;
+    let is_paid = end.is_some_and(|end| matches!(end.end, End::Paid { .. }));
+    Ok(is_paid && parts.store.notice(payment_no).await?.is_none())
 }
 
 /// Writes the notice down and works it off.
@@ -60,7 +72,8 @@ pub async fn take(parts: &Parts, learnt: PaidNotice) -> Result<(), StoreError> {
     }
 }
 
-/// Ends the payment that was paid: its end, the order's settlement, or the money back; then the notice goes.
+/// Ends the payment that was paid: its end and the order's settlement, then the message to every subscriber; or the money
+/// back, and the notice goes.
 ///
 /// # Errors
 /// Where the store does not answer; the notice stays.
@@ -70,10 +83,16 @@ pub async fn work_off(parts: &Parts, notice: &Notice) -> Result<(), StoreError> 
         // The round has no outcome yet; whoever writes it, or the sweeper, comes back.
         return Ok(());
     };
-    let excess = settle(parts, notice, &outcome).await?;
-    if let Some(reason) = excess
-        && !refund(parts, notice, reason).await?
-    {
+    let reason = match settle(parts, notice, &outcome).await? {
+        Ok(success) => {
+            show_end(parts, payment_no).await?;
+            // The notice goes when every subscriber has had its effect.
+            dispatch::announce(parts, success);
+            return Ok(());
+        }
+        Err(excess) => excess,
+    };
+    if !refund(parts, notice, reason).await? {
         return Ok(());
     }
     show_end(parts, payment_no).await?;
@@ -81,8 +100,25 @@ pub async fn work_off(parts: &Parts, notice: &Notice) -> Result<(), StoreError> 
     let_go(parts, payment_no).await
 }
 
-/// Writes the payment's end and the order's settlement. Returns why the money has to go back, if it has to.
-async fn settle(parts: &Parts, notice: &Notice, outcome: &Outcome) -> Result<Option<&'static str>, StoreError> {
+/// Goes on with a notice that somebody may have worked off in part: where its payment has settled the order, only its
+/// message is published again.
+///
+/// # Errors
+/// As [`work_off`].
+pub async fn go_on(parts: &Parts, notice: &Notice) -> Result<(), StoreError> {
+    match dispatch::settled(parts, notice.payment_no).await? {
+        Some(success) => dispatch::announce_again(parts, success).await,
+        None => work_off(parts, notice).await,
+    }
+}
+
+/// Writes the payment's end and the order's settlement. Returns what to tell the subscribers, or why the money has to go
+/// back.
+async fn settle(
+    parts: &Parts,
+    notice: &Notice,
+    outcome: &Outcome,
+) -> Result<Result<Success, &'static str>, StoreError> {
     let payment_no = notice.payment_no;
     let at_us = parts.clock.now_us();
     let end = End::Paid {
@@ -90,7 +126,6 @@ async fn settle(parts: &Parts, notice: &Notice, outcome: &Outcome) -> Result<Opt
         paid_at_us: notice.paid_at_us,
         amount_minor: notice.amount_minor,
     };
-    let end = Document::PaymentEnd(PaymentEnd { payment_no, end, at_us });
     let settlement = Document::OrderSettlement(OrderSettlement {
         merchant: Arc::clone(&outcome.task.merchant),
         order_no: Arc::clone(&outcome.task.order_no),
@@ -98,29 +133,29 @@ async fn settle(parts: &Parts, notice: &Notice, outcome: &Outcome) -> Result<Opt
         at_us,
     });
     let succeeded = outcome.state == OutcomeState::Succeeded;
-    let group = if succeeded { vec![end, settlement.clone()] } else { vec![end] };
+    let mut group = vec![Document::PaymentEnd(PaymentEnd { payment_no, end: end.clone(), at_us })];
+    group.extend(succeeded.then(|| settlement.clone()));
     let whole = group.len();
     let inserted = parts.store.insert(vec![group]).await?.first().copied().unwrap_or(0);
     if inserted > 0 {
         parts.metrics.payments_ended.get_or_create(&Named { name: "paid" }).inc();
     }
     if !succeeded {
-        return Ok(Some("the round did not succeed"));
+        return Ok(Err("the round did not succeed"));
     }
+    let success = |end: &End| dispatch::success(&outcome.task, payment_no, end).ok_or("the payment was closed before");
     if inserted == whole {
-        return Ok(None);
+        return Ok(success(&end));
     }
-    if inserted == 0 {
-        if let Some(PaymentEnd { end: End::Closed { .. }, .. }) = parts.store.payment_end(payment_no).await? {
-            return Ok(Some("the payment was closed before"));
-        }
-        if parts.store.insert_one(settlement).await? {
-            return Ok(None);
-        }
+    // The end that was there first is what holds, whatever this notice says.
+    let first = if inserted == 0 { parts.store.payment_end(payment_no).await? } else { None };
+    let success = success(&first.map_or(end, |first| first.end));
+    if inserted == 0 && (success.is_err() || parts.store.insert_one(settlement).await?) {
+        return Ok(success);
     }
     let settled_by = parts.store.order_settlement(&outcome.task.order()).await?;
     let ours = settled_by.is_some_and(|settlement| settlement.payment_no == payment_no);
-    Ok(if ours { None } else { Some("the order was paid by another payment") })
+    Ok(if ours { success } else { Err("the order was paid by another payment") })
 }
 
 /// Gives the money back; whether that is done.

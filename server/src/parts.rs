@@ -5,7 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 use crate::{
-    cache::Cache, channel::Channel, clock::Clock, metrics::Metrics, model::TaskId, queue::Queue, store::Store,
+    cache::Cache,
+    channel::Channel,
+    clock::Clock,
+    metrics::Metrics,
+    model::TaskId,
+    queue::{Queue, success::Successes},
+    store::Store,
 };
 
 /// When a submission is answered.
@@ -65,6 +71,8 @@ pub struct Parts {
     pub cache: Cache,
     /// Attempts to make.
     pub queue: Queue,
+    /// Payments that were made, for whoever does something with them.
+    pub successes: Successes,
     /// The third party.
     pub channel: Channel,
     /// The time.

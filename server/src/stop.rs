@@ -72,8 +72,11 @@ fn report(parts: &Parts, stopped: Stopped) {
     let stats = parts.queue.stats();
     let why = if stopped == Stopped::AtOnce { "stopped at once" } else { "the time to drain is over" };
     eprintln!(
-        "payrig-server: {why}; left: {} queued, {} waiting for a retry, {} attempts under way. \
+        "payrig-server: {why}; left: {} queued, {} waiting for a retry, {} attempts under way, {} success messages. \
          All of them are in the store and are taken up by the next start.",
-        stats.waiting, stats.delayed, stats.unacknowledged
+        stats.waiting,
+        stats.delayed,
+        stats.unacknowledged,
+        parts.successes.waiting()
     );
 }

@@ -34,6 +34,8 @@ pub enum Body {
     Payment,
     /// A [`Transaction`](crate::Transaction).
     Transaction,
+    /// An [`Order`](crate::Order).
+    Order,
     /// A [`Health`](crate::reply::Health).
     Health,
     /// Metrics in `OpenMetrics` text.
@@ -45,7 +47,7 @@ pub enum Body {
 /// A header of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Header {
-    /// Where the task is.
+    /// Where the task or order is.
     Location,
     /// Seconds after which to ask again.
     RetryAfter,
@@ -73,6 +75,10 @@ pub enum Takes {
     Nothing,
     /// A [`Submission`](crate::Submission), with an optional idempotency key.
     Submission,
+    /// A [`NewOrder`](crate::NewOrder).
+    NewOrder,
+    /// A [`Ship`](crate::Ship).
+    Ship,
     /// The parameters of a payment.
     PayParams,
 }
@@ -127,7 +133,7 @@ const fn get(name: &'static str, path: &'static str, summary: &'static str) -> C
 }
 
 /// Every call.
-pub static CALLS: [Call; 10] = [
+pub static CALLS: [Call; 13] = [
     Call {
         name: "submit",
         verb: Verb::Post,
@@ -140,6 +146,7 @@ pub static CALLS: [Call; 10] = [
             P::BadHeader,
             P::BodyTimeout,
             P::OrderInUse,
+            P::OrderDiffers,
             P::BodyTooLarge,
             P::UnsupportedMediaType,
             P::InvalidField,
@@ -223,4 +230,51 @@ pub static CALLS: [Call; 10] = [
         ..get("metrics", "/metrics", "Metrics for Prometheus")
     },
     Call { answers: &[ok("OpenAPI 3.1", Body::OpenApi)], ..get("openapi", "/openapi.json", "This document") },
+    Call {
+        name: "create_order",
+        verb: Verb::Post,
+        path: "/v1/orders",
+        summary: "Create an order; a repeat with the same content answers with the same order",
+        takes: Takes::NewOrder,
+        answers: &[
+            Success { status: 201, headers: &[Header::Location], ..ok("The order is created", Body::Order) },
+            ok("It existed with the same content", Body::Order),
+        ],
+        problems: &[
+            P::MalformedBody,
+            P::BodyTimeout,
+            P::OrderDiffers,
+            P::BodyTooLarge,
+            P::UnsupportedMediaType,
+            P::InvalidField,
+            P::Internal,
+            P::Overloaded,
+            P::FateUnknown,
+        ],
+    },
+    Call {
+        answers: &[ok("The order", Body::Order)],
+        problems: &[P::NotFound, P::Internal, P::Overloaded, P::FateUnknown],
+        ..get("order", "/v1/orders/{order_no}", "An order by its number: whether it is paid, and its parcels")
+    },
+    Call {
+        name: "ship_order",
+        verb: Verb::Post,
+        path: "/v1/orders/{order_no}/ship",
+        summary: "Split a paid order into parcels, whose amounts sum exactly to what was paid; a repeat gets the same",
+        takes: Takes::Ship,
+        answers: &[ok("The order with its parcels", Body::Order)],
+        problems: &[
+            P::MalformedBody,
+            P::NotFound,
+            P::BodyTimeout,
+            P::WrongState,
+            P::BodyTooLarge,
+            P::UnsupportedMediaType,
+            P::InvalidField,
+            P::Internal,
+            P::Overloaded,
+            P::FateUnknown,
+        ],
+    },
 ];

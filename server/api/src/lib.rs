@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod currency;
 pub mod openapi;
+pub mod order;
 pub mod problem;
 mod read;
 pub mod reply;
@@ -14,9 +15,12 @@ pub mod request;
 mod strict;
 
 pub use currency::Currency;
+pub use order::{ChildOrder, NewOrder, Order, OrderState, Ship, ShipMode};
 pub use problem::{Problem, ProblemType};
 pub use reply::{Payment, PaymentState, SeenPayment, SeenReply, SeenTask, Task, TaskReply, TaskState, Transaction};
-pub use request::{ChannelStyle, Invalid, Item, MAX_AMOUNT_MINOR, RETRY_CAP, Simulate, Submission, TaskInfo};
+pub use request::{
+    ChannelStyle, Invalid, Item, MAX_AMOUNT_MINOR, RETRY_CAP, Simulate, Submission, TaskInfo, is_order_no,
+};
 
 /// The header by which a client names one intent, so that a repeat is the same submission.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use crate::{
-    ChannelStyle, Currency, IDEMPOTENCY_KEY_MAX, Item, Payment, PaymentState, Problem, ProblemType, Simulate,
-    Submission, Task, TaskInfo, TaskReply, TaskState, Transaction,
+    ChannelStyle, ChildOrder, Currency, IDEMPOTENCY_KEY_MAX, Item, NewOrder, Order, OrderState, Payment, PaymentState,
+    Problem, ProblemType, Ship, ShipMode, Simulate, Submission, Task, TaskInfo, TaskReply, TaskState, Transaction,
     calls::{Body, CALLS, Call, Header, Success, Takes, Verb},
     problem::PROBLEM_JSON,
     reply::Health,
@@ -71,6 +71,12 @@ fn components() -> Components {
         with::<Payment>,
         with::<PaymentState>,
         with::<Transaction>,
+        with::<NewOrder>,
+        with::<Ship>,
+        with::<ShipMode>,
+        with::<Order>,
+        with::<OrderState>,
+        with::<ChildOrder>,
         with::<Health>,
         with::<Problem>,
         with::<ProblemType>,
@@ -160,6 +166,8 @@ fn body_of_request(takes: Takes) -> Option<RequestBody> {
     let content = match takes {
         Takes::Nothing => return None,
         Takes::Submission => reference::<Submission>(),
+        Takes::NewOrder => reference::<NewOrder>(),
+        Takes::Ship => reference::<Ship>(),
         Takes::PayParams => ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::Object))).build(),
     };
     Some(RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build())
@@ -175,6 +183,7 @@ fn well(success: &Success) -> Response {
         Body::Task => (JSON, reference::<TaskReply>()),
         Body::Payment => (JSON, reference::<Payment>()),
         Body::Transaction => (JSON, reference::<Transaction>()),
+        Body::Order => (JSON, reference::<Order>()),
         Body::Health => (JSON, reference::<Health>()),
         Body::OpenApi => (JSON, free(Type::Object)),
         Body::Metrics => (OPENMETRICS, free(Type::String)),
@@ -192,7 +201,7 @@ fn badly(status: u16, kinds: &[ProblemType]) -> ResponseBuilder {
 
 fn with_header(response: ResponseBuilder, header: Header) -> ResponseBuilder {
     let (name, kind, meaning) = match header {
-        Header::Location => ("Location", Type::String, "The path of the task"),
+        Header::Location => ("Location", Type::String, "The path of what was made"),
         Header::RetryAfter => ("Retry-After", Type::Integer, "Seconds after which to ask again"),
         Header::WwwAuthenticate => ("WWW-Authenticate", Type::String, "That a merchant's API key is needed"),
     };

@@ -33,7 +33,10 @@ pub enum ProblemType {
     /// 409: the order is being paid, or was paid, by another task.
     #[serde(rename = "urn:payrig:problem:order-in-use")]
     OrderInUse,
-    /// 409: the state of the task does not allow this.
+    /// 409: the order exists with other content.
+    #[serde(rename = "urn:payrig:problem:order-differs")]
+    OrderDiffers,
+    /// 409: the state of the task or order does not allow this.
     #[serde(rename = "urn:payrig:problem:wrong-state")]
     WrongState,
     /// 409: the task has used up its retries.
@@ -67,7 +70,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// Every type, for documents and tests.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::BadHeader,
         Self::BadParameter,
@@ -76,6 +79,7 @@ impl ProblemType {
         Self::MethodNotAllowed,
         Self::BodyTimeout,
         Self::OrderInUse,
+        Self::OrderDiffers,
         Self::WrongState,
         Self::RetriesUsedUp,
         Self::BodyTooLarge,
@@ -97,7 +101,7 @@ impl ProblemType {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::OrderInUse | Self::WrongState | Self::RetriesUsedUp => 409,
+            Self::OrderInUse | Self::OrderDiffers | Self::WrongState | Self::RetriesUsedUp => 409,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InvalidField | Self::KeyReused => 422,
@@ -118,6 +122,7 @@ impl ProblemType {
             Self::MethodNotAllowed => "The resource has no such method",
             Self::BodyTimeout => "The body did not arrive in time",
             Self::OrderInUse => "The order is taken by another task",
+            Self::OrderDiffers => "The order exists with other content",
             Self::WrongState => "The state does not allow this",
             Self::RetriesUsedUp => "The retries of this task are used up",
             Self::BodyTooLarge => "The body is too large",

@@ -1,9 +1,11 @@
-//! From the bytes of a body to a checked submission, or to the problem that names the field at fault.
+//! From the bytes of a body to a checked request, or to the problem that names the field at fault.
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
+
 use crate::{
-    Currency, Problem, ProblemType, Submission,
+    Currency, Invalid, NewOrder, Problem, ProblemType, Ship, Submission,
     request::{AMOUNT, ITEM_TEXT, LATENCY, LIST, ORDER_NO, QUANTITY, RETRIES},
     strict::Object,
 };
@@ -15,22 +17,47 @@ impl Submission {
     /// [`ProblemType::MalformedBody`] for what is not JSON, [`ProblemType::InvalidField`] for everything else, with the
     /// first field at fault and what was expected there.
     pub fn from_json(body: &[u8]) -> Result<Self, Box<Problem>> {
-        let Object(submission) = serde_json::from_slice::<Object<Self>>(body).map_err(|error| why_not(body, &error))?;
-        match submission.validate() {
-            Ok(()) => Ok(submission),
-            Err(invalid) => Err(Problem::new(ProblemType::InvalidField).field(invalid.field, invalid.expected).into()),
-        }
+        checked(body, Self::validate)
+    }
+}
+
+impl NewOrder {
+    /// Reads and checks the body of a new order.
+    ///
+    /// # Errors
+    /// As [`Submission::from_json`].
+    pub fn from_json(body: &[u8]) -> Result<Self, Box<Problem>> {
+        checked(body, Self::validate)
+    }
+}
+
+impl Ship {
+    /// Reads the body of a shipment.
+    ///
+    /// # Errors
+    /// As [`Submission::from_json`].
+    pub fn from_json(body: &[u8]) -> Result<Self, Box<Problem>> {
+        checked(body, |_| Ok(()))
+    }
+}
+
+/// Reads a body and checks what its JSON types cannot say.
+fn checked<T: DeserializeOwned>(body: &[u8], check: fn(&T) -> Result<(), Invalid>) -> Result<T, Box<Problem>> {
+    let Object(request) = serde_json::from_slice::<Object<T>>(body).map_err(|error| why_not::<T>(body, &error))?;
+    match check(&request) {
+        Ok(()) => Ok(request),
+        Err(invalid) => Err(Problem::new(ProblemType::InvalidField).field(invalid.field, invalid.expected).into()),
     }
 }
 
 /// The problem with a body that did not parse. It is parsed again, this time keeping track of the path.
-fn why_not(body: &[u8], error: &serde_json::Error) -> Box<Problem> {
+fn why_not<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Box<Problem> {
     // A number beyond every type is well-formed JSON with a wrong value, though the parser counts it as syntax.
     if !error.is_data() && !error.to_string().starts_with("number out of range") {
         return Problem::new(ProblemType::MalformedBody).detail(error.to_string()).into();
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let (path, said) = match serde_path_to_error::deserialize::<_, Object<Submission>>(&mut reader) {
+    let (path, said) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut reader) {
         Ok(_) => (String::new(), error.to_string()),
         Err(error) => (error.path().to_string(), error.inner().to_string()),
     };
@@ -78,6 +105,7 @@ fn expected_of(field: &str) -> Option<Cow<'static, str>> {
         }
         "channel" => "\"alipay\" or \"wechat\"".into(),
         "items" if field == "items" => LIST.into(),
+        "mode" => "\"none\", \"by_merchant\" or \"by_warehouse\"".into(),
         "items.sku" | "items.seller" | "items.warehouse" => ITEM_TEXT.into(),
         "items.quantity" => QUANTITY.into(),
         "items.unit_price_minor" => "an unsigned integer".into(),

@@ -164,9 +164,38 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    fn new(field: impl Into<String>, expected: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { field: field.into(), expected: expected.into() }
     }
+}
+
+/// Whether an order may have this number: 1 to 64 visible ASCII characters without ':' and '/'.
+#[must_use]
+pub fn is_order_no(text: &str) -> bool {
+    visible_ascii(text, ORDER_NO_MAX) && !text.contains([':', '/'])
+}
+
+/// Checks a list of items; what they sum to, in minor units.
+pub(crate) fn validate_items(items: &[Item]) -> Result<u128, Invalid> {
+    if items.is_empty() || items.len() > ITEMS_MAX {
+        return Err(Invalid::new("items", LIST));
+    }
+    let mut sum: u128 = 0;
+    for (at, item) in items.iter().enumerate() {
+        if !visible_ascii(&item.sku, ITEM_TEXT_MAX) {
+            return Err(Invalid::new(format!("items[{at}].sku"), ITEM_TEXT));
+        }
+        if item.quantity == 0 {
+            return Err(Invalid::new(format!("items[{at}].quantity"), QUANTITY));
+        }
+        for (name, value) in [("seller", &item.seller), ("warehouse", &item.warehouse)] {
+            if value.as_deref().is_some_and(|value| !visible_ascii(value, ITEM_TEXT_MAX)) {
+                return Err(Invalid::new(format!("items[{at}].{name}"), ITEM_TEXT));
+            }
+        }
+        sum += u128::from(item.quantity) * u128::from(item.unit_price_minor);
+    }
+    Ok(sum)
 }
 
 fn visible_ascii(text: &str, max: usize) -> bool {
@@ -179,7 +208,7 @@ impl Submission {
     /// # Errors
     /// The first field at fault, in the order of the fields.
     pub fn validate(&self) -> Result<(), Invalid> {
-        if !visible_ascii(&self.order_no, ORDER_NO_MAX) || self.order_no.contains([':', '/']) {
+        if !is_order_no(&self.order_no) {
             return Err(Invalid::new("order_no", ORDER_NO));
         }
         if !(1..=MAX_AMOUNT_MINOR).contains(&self.amount_minor) {
@@ -198,24 +227,7 @@ impl Submission {
     }
 
     fn validate_items(&self, items: &[Item]) -> Result<(), Invalid> {
-        if items.is_empty() || items.len() > ITEMS_MAX {
-            return Err(Invalid::new("items", LIST));
-        }
-        let mut sum: u128 = 0;
-        for (at, item) in items.iter().enumerate() {
-            if !visible_ascii(&item.sku, ITEM_TEXT_MAX) {
-                return Err(Invalid::new(format!("items[{at}].sku"), ITEM_TEXT));
-            }
-            if item.quantity == 0 {
-                return Err(Invalid::new(format!("items[{at}].quantity"), QUANTITY));
-            }
-            for (name, value) in [("seller", &item.seller), ("warehouse", &item.warehouse)] {
-                if value.as_deref().is_some_and(|value| !visible_ascii(value, ITEM_TEXT_MAX)) {
-                    return Err(Invalid::new(format!("items[{at}].{name}"), ITEM_TEXT));
-                }
-            }
-            sum += u128::from(item.quantity) * u128::from(item.unit_price_minor);
-        }
+        let sum = validate_items(items)?;
         if sum != u128::from(self.amount_minor) {
             return Err(Invalid::new(
                 "items",

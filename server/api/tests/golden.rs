@@ -44,6 +44,17 @@ fn requests() {
         let bytes = serde_json::to_vec(&submission).unwrap();
         assert_eq!(payrig_api::Submission::from_json(&bytes).as_ref(), Ok(&submission), "{name}");
     }
+    for (name, order) in samples::new_orders() {
+        written_and_read(name, &order);
+        let bytes = serde_json::to_vec(&order).unwrap();
+        assert_eq!(payrig_api::NewOrder::from_json(&bytes).as_ref(), Ok(&order), "{name}");
+    }
+    for (name, ship) in samples::ships() {
+        written_and_read(name, &ship);
+        let bytes = serde_json::to_vec(&ship).unwrap();
+        assert_eq!(payrig_api::Ship::from_json(&bytes).as_ref(), Ok(&ship), "{name}");
+        assert_eq!(serde_json::to_value(ship.mode).unwrap(), ship.mode.name(), "{name}");
+    }
 }
 
 #[test]
@@ -51,6 +62,7 @@ fn replies() {
     samples::task_replies().iter().for_each(|(name, reply)| written_and_read(name, reply));
     samples::payments().iter().for_each(|(name, payment)| written_and_read(name, payment));
     samples::transactions().iter().for_each(|(name, transaction)| written_and_read(name, transaction));
+    samples::orders().iter().for_each(|(name, order)| written_and_read(name, order));
     samples::health().iter().for_each(|(name, health)| written_and_read(name, health));
 }
 
@@ -73,6 +85,9 @@ fn the_openapi_document() {
 fn no_file_is_left_over() {
     let mut known: Vec<String> = vec!["openapi".into()];
     known.extend(samples::submissions().into_iter().map(|(name, _)| name.to_owned()));
+    known.extend(samples::new_orders().into_iter().map(|(name, _)| name.to_owned()));
+    known.extend(samples::ships().into_iter().map(|(name, _)| name.to_owned()));
+    known.extend(samples::orders().into_iter().map(|(name, _)| name.to_owned()));
     known.extend(samples::task_replies().into_iter().map(|(name, _)| name.to_owned()));
     known.extend(samples::payments().into_iter().map(|(name, _)| name.to_owned()));
     known.extend(samples::transactions().into_iter().map(|(name, _)| name.to_owned()));

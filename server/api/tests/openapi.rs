@@ -6,7 +6,7 @@ mod samples;
 use std::collections::BTreeSet;
 
 use jsonschema::Validator;
-use payrig_api::{Submission, calls::CALLS};
+use payrig_api::{NewOrder, Ship, Submission, calls::CALLS};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -112,6 +112,12 @@ fn the_golden_examples_are_valid() {
     samples::payments().iter().for_each(|(name, value)| is_valid(&of, name, value));
     let of = schema("Transaction");
     samples::transactions().iter().for_each(|(name, value)| is_valid(&of, name, value));
+    let of = schema("NewOrder");
+    samples::new_orders().iter().for_each(|(name, value)| is_valid(&of, name, value));
+    let of = schema("Ship");
+    samples::ships().iter().for_each(|(name, value)| is_valid(&of, name, value));
+    let of = schema("Order");
+    samples::orders().iter().for_each(|(name, value)| is_valid(&of, name, value));
     let of = schema("Health");
     samples::health().iter().for_each(|(name, value)| is_valid(&of, name, value));
     let of = schema("Problem");
@@ -174,5 +180,53 @@ fn the_schema_and_the_reader_of_submissions_agree() {
         let text = body.to_string();
         assert_eq!(Submission::from_json(text.as_bytes()).is_ok(), good, "the reader: {text}");
         assert_eq!(schema.is_valid(&body), good, "the schema: {text}");
+    }
+}
+
+#[test]
+fn the_schemas_and_the_readers_of_orders_agree() {
+    let orders = schema("NewOrder");
+    let good = json!({"order_no": "A-1", "amount_minor": 600, "currency": "CNY"});
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    let item = json!({"sku": "s", "quantity": 2, "unit_price_minor": 300, "seller": "a", "warehouse": "b"});
+    let mut bad_item = item.clone();
+    bad_item["seller"] = json!("");
+    let table = [
+        (good.clone(), true),
+        (with("items", Value::Null), true),
+        (with("items", json!([item])), true),
+        // A discount.
+        (json!({"order_no": "A-1", "amount_minor": 1, "currency": "CNY", "items": [item]}), true),
+        (with("items", json!([])), false),
+        (with("items", json!([bad_item])), false),
+        (with("order_no", json!("a/b")), false),
+        (with("amount_minor", json!(0)), false),
+        (with("currency", json!("XXX")), false),
+        (with("channel", json!("alipay")), false),
+        (json!([]), false),
+    ];
+    for (body, good) in table {
+        let text = body.to_string();
+        assert_eq!(NewOrder::from_json(text.as_bytes()).is_ok(), good, "the reader: {text}");
+        assert_eq!(orders.is_valid(&body), good, "the schema: {text}");
+    }
+    let ships = schema("Ship");
+    for (body, good) in [
+        (json!({"mode": "none"}), true),
+        (json!({"mode": "by_merchant"}), true),
+        (json!({"mode": "by_warehouse"}), true),
+        (json!({"mode": "ByMerchant"}), false),
+        (json!({"mode": null}), false),
+        (json!({"mode": {"none": null}}), false),
+        (json!({}), false),
+        (json!({"mode": "none", "more": 1}), false),
+    ] {
+        let text = body.to_string();
+        assert_eq!(Ship::from_json(text.as_bytes()).is_ok(), good, "the reader: {text}");
+        assert_eq!(ships.is_valid(&body), good, "the schema: {text}");
     }
 }

@@ -1,6 +1,6 @@
 //! Whatever is wrong with a submission, the problem names the field at fault and what was expected there.
 
-use payrig_api::{Problem, ProblemType, Submission};
+use payrig_api::{NewOrder, Problem, ProblemType, Ship, Submission};
 
 const GOOD: &str = r#"{"order_no":"A-1","amount_minor":600,"currency":"CNY","channel":"alipay"}"#;
 
@@ -108,4 +108,28 @@ fn a_channel_of_another_type_is_a_wrong_field_and_no_broken_json() {
         let problem = Submission::from_json(body.as_bytes()).unwrap_err();
         assert_eq!((problem.kind, problem.field.as_deref()), (ProblemType::InvalidField, Some("channel")), "{channel}");
     }
+}
+
+#[test]
+fn orders_and_shipments_name_the_field_at_fault_too() {
+    let order = |more: &str| {
+        let body = format!(r#"{{"order_no":"A-1","currency":"CNY"{more}}}"#);
+        let problem = NewOrder::from_json(body.as_bytes()).unwrap_err();
+        assert_eq!(problem.kind, ProblemType::InvalidField, "{body}");
+        (problem.field.clone().unwrap_or_default(), problem.expected.clone().unwrap_or_default())
+    };
+    assert_eq!(order("").0, "amount_minor");
+    assert_eq!(order(r#","amount_minor":0"#), ("amount_minor".into(), "an integer from 1 to 9007199254740991".into()));
+    let (field, expected) = order(r#","amount_minor":1,"items":[{"sku":"s","quantity":-1,"unit_price_minor":1}]"#);
+    assert_eq!((field.as_str(), expected.as_str()), ("items[0].quantity", "an integer from 1 to 4294967295"));
+    let (field, expected) = order(r#","amount_minor":1,"channel":"alipay""#);
+    assert_eq!(field, "channel");
+    assert!(expected.starts_with("no such field"), "{expected}");
+    let modes = "\"none\", \"by_merchant\" or \"by_warehouse\"";
+    for body in [r#"{"mode":"by_seller"}"#, r#"{"mode":3}"#, r#"{"mode":null}"#, "{}"] {
+        let problem = Ship::from_json(body.as_bytes()).unwrap_err();
+        assert_eq!((problem.kind, problem.field.as_deref()), (ProblemType::InvalidField, Some("mode")), "{body}");
+        assert_eq!(problem.expected.as_deref(), Some(modes), "{body}");
+    }
+    assert_eq!(NewOrder::from_json(b"{").unwrap_err().kind, ProblemType::MalformedBody);
 }

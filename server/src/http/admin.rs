@@ -37,6 +37,7 @@ struct Books {
     queue_waiting: usize,
     queue_delayed: usize,
     queue_unacknowledged: usize,
+    successes_waiting: usize,
     cache_entries: usize,
     notifications_pending: usize,
     now_us: u64,
@@ -52,6 +53,7 @@ pub(super) fn collections(parts: &Parts) -> Answer {
         queue_waiting: waiting,
         queue_delayed: delayed,
         queue_unacknowledged: unacknowledged,
+        successes_waiting: parts.successes.waiting(),
         cache_entries: cache.len(),
         notifications_pending: channel.simulation().notifications_pending(),
         now_us: parts.clock.now_us(),
@@ -105,6 +107,10 @@ fn readable(document: &Document) -> Result<Value, serde_json::Error> {
         Document::OrderSettlement(document) => serde_json::to_value(document),
         Document::Refund(document) => serde_json::to_value(document),
         Document::Refunded(document) => serde_json::to_value(document),
+        Document::Order(document) => serde_json::to_value(document),
+        Document::Shipment(document) => serde_json::to_value(document),
+        Document::OrderPaid(document) => serde_json::to_value(document),
+        Document::DailyTotal(document) => serde_json::to_value(document),
     }
 }
 

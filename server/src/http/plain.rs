@@ -10,6 +10,7 @@ use payrig_api::{Problem, ProblemType, openapi};
 use super::{reply, route::Answer};
 use crate::{
     channel::Channel,
+    dispatch::SUBSCRIBERS,
     model::Collection,
     parts::Parts,
     store::{DocumentStore as _, Store},
@@ -57,6 +58,7 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     gauge(&mut text, "queue_delayed", "Messages that wait for their time", queue.delayed);
     gauge(&mut text, "queue_unacknowledged", "Deliveries that are not acknowledged", queue.unacknowledged);
     gauge(&mut text, "queue_age_microseconds", "Age of the message delivered last, while others wait", oldest_us);
+    successes(&mut text, parts);
     let crate::cache::Cache::Memory(cache) = &parts.cache;
     gauge(&mut text, "cache_entries", "Entries of the result cache", cache.len());
     let Channel::Simulated(channel) = &parts.channel;
@@ -82,6 +84,16 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, openmetrics);
     answer
+}
+
+/// Success messages that wait, by subscriber.
+fn successes(text: &mut String, parts: &Parts) {
+    let name = "success_waiting";
+    let _ =
+        writeln!(text, "# HELP payrig_{name} Success messages that wait for a subscriber.\n# TYPE payrig_{name} gauge");
+    for (subscriber, queue) in SUBSCRIBERS.iter().zip(parts.successes.queues()) {
+        let _ = writeln!(text, "payrig_{name}{{name=\"{}\"}} {}", subscriber.name, queue.stats().waiting);
+    }
 }
 
 /// The embedded store's commits.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::route::Answer;
 use crate::{
+    order::{NotCreated, NotShipped},
     service::{NotAccepted, NotCancelled, NotRetried, Refusal},
     store::StoreError,
 };
@@ -111,9 +112,34 @@ fn refused(refusal: Refusal) -> Problem {
             .detail(detail)
             .task(payment_no.task.to_string())
             .payment(payment_no.payment_no()),
+        Refusal::OrderDiffers(field) => order_differs(field).detail(detail),
         Refusal::RefusedBefore => {
             Problem::new(ProblemType::OrderInUse).detail(detail).field("Idempotency-Key", "a fresh key to try again")
         }
+    }
+}
+
+fn order_differs(field: &'static str) -> Problem {
+    Problem::new(ProblemType::OrderDiffers).field(field, "what the order has")
+}
+
+/// What somebody is told whose order was not created.
+pub(super) fn not_created(error: &NotCreated) -> Problem {
+    match error {
+        NotCreated::Differs(field) => order_differs(field).detail(error.to_string()),
+        NotCreated::Store(error) => store(error),
+    }
+}
+
+/// What somebody is told whose order was not shipped.
+pub(super) fn not_shipped(error: &NotShipped) -> Problem {
+    match error {
+        NotShipped::NotFound => Problem::new(ProblemType::NotFound),
+        NotShipped::NotPaid => Problem::new(ProblemType::WrongState).detail(error.to_string()),
+        NotShipped::Otherwise(mode) => Problem::new(ProblemType::WrongState)
+            .detail(error.to_string())
+            .field("mode", format!("\"{}\"", mode.name())),
+        NotShipped::Store(error) => store(error),
     }
 }
 

@@ -15,7 +15,7 @@ use payrig_api::{
 };
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{admin, bearer, cashier, plain, reply, tasks};
+use super::{admin, bearer, cashier, orders, plain, reply, tasks};
 use crate::{
     merchants::{Merchant, Merchants},
     metrics::{Metrics, Named, RequestLabels, StatusClass},
@@ -62,6 +62,9 @@ enum Route<'a> {
     Ready,
     Metrics,
     OpenApi,
+    CreateOrder,
+    Order(&'a str),
+    ShipOrder(&'a str),
     Books,
     Book(&'a str),
     Ledger,
@@ -92,7 +95,15 @@ impl<'a> Route<'a> {
                 Some(_) => Self::Unknown,
             };
         }
+        if let Some(rest) = path.strip_prefix("/v1/orders/") {
+            return match rest.split_once('/') {
+                None => Self::Order(rest),
+                Some((order_no, "ship")) => Self::ShipOrder(order_no),
+                Some(_) => Self::Unknown,
+            };
+        }
         match path {
+            "/v1/orders" => Self::CreateOrder,
             "/v1/pay-tasks" => Self::Submit,
             "/simulated/cashier" => Self::Cashier,
             "/healthz" => Self::Health,
@@ -116,16 +127,24 @@ impl<'a> Route<'a> {
             Self::Ready => 7,
             Self::Metrics => 8,
             Self::OpenApi => 9,
-            Self::Books => 10,
-            Self::Book(_) => 11,
-            Self::Ledger => 12,
-            Self::Unknown => 13,
+            Self::CreateOrder => 10,
+            Self::Order(_) => 11,
+            Self::ShipOrder(_) => 12,
+            Self::Books => 13,
+            Self::Book(_) => 14,
+            Self::Ledger => 15,
+            Self::Unknown => 16,
         }
     }
 
     const fn method(self) -> Option<Method> {
         match self {
-            Self::Submit | Self::Retry(_) | Self::Cancel(_) | Self::Cashier => Some(Method::POST),
+            Self::Submit
+            | Self::Retry(_)
+            | Self::Cancel(_)
+            | Self::Cashier
+            | Self::CreateOrder
+            | Self::ShipOrder(_) => Some(Method::POST),
             Self::Unknown => None,
             _ => Some(Method::GET),
         }
@@ -184,6 +203,13 @@ impl App {
             Route::Cancel(task) => tasks::cancel(service, merchant, task).await,
             Route::Payment(payment_no) => tasks::payment(service, merchant, payment_no).await,
             Route::Cashier => cashier::pay(service.parts(), body, self.body_deadline).await,
+            Route::CreateOrder => {
+                orders::create(service.parts(), merchant, &head.headers, body, self.body_deadline).await
+            }
+            Route::Order(order_no) => orders::read(service.parts(), merchant, order_no).await,
+            Route::ShipOrder(order_no) => {
+                orders::ship(service.parts(), merchant, order_no, &head.headers, body, self.body_deadline).await
+            }
             Route::Health => plain::health(service.parts()),
             Route::Ready => plain::ready(service.parts()).await,
             Route::Metrics => plain::metrics(service.parts()),
@@ -222,7 +248,7 @@ mod tests {
     #[test]
     fn the_router_knows_every_call_of_the_contract_and_no_other() {
         for (number, call) in CALLS.iter().enumerate() {
-            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1");
+            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1").replace("{order_no}", "O");
             let route = Route::of(Face::Public, &path);
             assert_eq!((route.number(), route.method()), (number, Some(call.verb.method())), "{}", call.name);
             assert_eq!(Route::of(Face::Admin, &path), Route::Unknown);
@@ -234,9 +260,18 @@ mod tests {
 
     #[test]
     fn other_paths_are_unknown() {
-        for path in
-            ["/", "", "*", "/v1", "/v1/pay-tasks/T/refund", "/v1/pay-tasks/T/retry/", "/admin/books", "/METRICS"]
-        {
+        for path in [
+            "/",
+            "",
+            "*",
+            "/v1",
+            "/v1/pay-tasks/T/refund",
+            "/v1/pay-tasks/T/retry/",
+            "/v1/orders/O/pay",
+            "/v1/orders/O/ship/",
+            "/admin/books",
+            "/METRICS",
+        ] {
             assert_eq!(Route::of(Face::Public, path), Route::Unknown, "{path}");
         }
         assert_eq!(Route::of(Face::Admin, "/admin/books"), Route::Books);

@@ -39,15 +39,20 @@ async fn read_submission(
     body: Incoming,
     within: Duration,
 ) -> Result<(Submission, Option<KeyUse>), Problem> {
-    if !is_json(headers) {
-        let problem = Problem::new(ProblemType::UnsupportedMediaType);
-        return Err(problem.field("Content-Type", "application/json"));
-    }
+    expect_json(headers)?;
     let key = idempotency_key(headers)?;
     let body = reply::body(body, within).await?;
     let submission = Submission::from_json(&body).map_err(|problem| *problem)?;
     let key = key.map(|key| KeyUse { key, body_sha256: Sha256::digest(&body).into() });
     Ok((submission, key))
+}
+
+/// Refuses a body of another type.
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemType::UnsupportedMediaType).field("Content-Type", "application/json"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -89,7 +94,7 @@ fn shown(view: &TaskView) -> Answer {
     answer
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     reply::problem(&Problem::new(ProblemType::NotFound))
 }
 

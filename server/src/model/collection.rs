@@ -26,11 +26,19 @@ pub enum Collection {
     Refunds,
     /// Money given back.
     Refunded,
+    /// Orders as they were created.
+    Orders,
+    /// Orders split into parcels.
+    Shipments,
+    /// What the order subscriber wrote: the order is paid.
+    OrderPaid,
+    /// What the daily totals are summed from.
+    DailyTotals,
 }
 
 impl Collection {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::OpenTasks,
         Self::IdempotencyKeys,
         Self::OrderSlots,
@@ -42,12 +50,19 @@ impl Collection {
         Self::OrderSettlements,
         Self::Refunds,
         Self::Refunded,
+        Self::Orders,
+        Self::Shipments,
+        Self::OrderPaid,
+        Self::DailyTotals,
     ];
 
     /// Whether its documents are named by text that clients chose; the others' ids begin with a task's.
     #[must_use]
     pub const fn is_named_by_text(self) -> bool {
-        matches!(self, Self::IdempotencyKeys | Self::OrderSlots | Self::OrderSettlements)
+        matches!(
+            self,
+            Self::IdempotencyKeys | Self::OrderSlots | Self::OrderSettlements | Self::Orders | Self::Shipments
+        )
     }
 
     /// The name in databases and in the admin books.
@@ -65,6 +80,10 @@ impl Collection {
             Self::OrderSettlements => "order_settlements",
             Self::Refunds => "refunds",
             Self::Refunded => "refunded",
+            Self::Orders => "orders",
+            Self::Shipments => "shipments",
+            Self::OrderPaid => "order_paid",
+            Self::DailyTotals => "daily_totals",
         }
     }
 }

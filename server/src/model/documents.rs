@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     collection::Collection,
     id::{OrderKey, RoundId, TaskId},
+    order::{DailyTotal, Order, OrderPaid, Shipment},
     task::{MerchantId, PayTask},
 };
 
@@ -310,6 +311,14 @@ pub enum Document {
     Refund(Refund),
     /// See [`Refunded`].
     Refunded(Refunded),
+    /// See [`Order`].
+    Order(Arc<Order>),
+    /// See [`Shipment`].
+    Shipment(Arc<Shipment>),
+    /// See [`OrderPaid`].
+    OrderPaid(OrderPaid),
+    /// See [`DailyTotal`].
+    DailyTotal(DailyTotal),
 }
 
 impl Document {
@@ -328,6 +337,10 @@ impl Document {
             Self::OrderSettlement(_) => Collection::OrderSettlements,
             Self::Refund(_) => Collection::Refunds,
             Self::Refunded(_) => Collection::Refunded,
+            Self::Order(_) => Collection::Orders,
+            Self::Shipment(_) => Collection::Shipments,
+            Self::OrderPaid(_) => Collection::OrderPaid,
+            Self::DailyTotal(_) => Collection::DailyTotals,
         }
     }
 
@@ -345,9 +358,13 @@ impl Document {
             Self::Closing(closing) => closing.payment_no.payment_no(),
             Self::PaymentEnd(end) => end.payment_no.payment_no(),
             Self::Notice(notice) => notice.payment_no.payment_no(),
-            Self::OrderSettlement(settled) => format!("{}:{}", settled.merchant, settled.order_no),
+            Self::OrderSettlement(settled) => OrderKey::id(&settled.merchant, &settled.order_no),
             Self::Refund(refund) => refund.payment_no.payment_no(),
             Self::Refunded(refunded) => refunded.payment_no.payment_no(),
+            Self::Order(order) => OrderKey::id(&order.merchant, &order.order_no),
+            Self::Shipment(shipment) => OrderKey::id(&shipment.merchant, &shipment.order_no),
+            Self::OrderPaid(paid) => paid.payment_no.payment_no(),
+            Self::DailyTotal(total) => total.payment_no.payment_no(),
         }
     }
 }

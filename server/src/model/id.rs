@@ -170,7 +170,13 @@ impl OrderKey {
     /// The documents' id, `{merchant}:{order_no}`.
     #[must_use]
     pub fn document_id(&self) -> String {
-        format!("{}:{}", self.merchant, self.order_no)
+        Self::id(&self.merchant, &self.order_no)
+    }
+
+    /// The id of the documents of a merchant's order of this number.
+    #[must_use]
+    pub fn id(merchant: &str, order_no: &str) -> String {
+        format!("{merchant}:{order_no}")
     }
 
     /// The id of the slot of generation n; padded, so that text order is generation order.

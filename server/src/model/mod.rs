@@ -3,6 +3,7 @@
 pub mod collection;
 pub mod documents;
 pub mod id;
+pub mod order;
 pub mod retry;
 pub mod state;
 pub mod task;
@@ -14,5 +15,6 @@ pub use documents::{
     Outcome, OutcomeState, Payment, PaymentEnd, Refund, Refunded, Stages,
 };
 pub use id::{OrderKey, RoundId, TaskId};
+pub use order::{DailyTotal, Order, OrderPaid, Parcel, Shipment, Success};
 pub use task::{MerchantId, PayTask};
 pub use view::{PaymentView, TaskView, Version};

@@ -61,12 +61,15 @@ impl PayTask {
 
 /// Members that leave fields out in JSON would break a binary format that has no field names, so there they are kept as
 /// JSON text. They are rare.
-mod as_json {
+pub(super) mod as_json {
     use serde::{
         Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _, ser::Error as _,
     };
 
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::model) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
             return value.serialize(serializer);
         }
@@ -74,7 +77,7 @@ mod as_json {
         text.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    pub(in crate::model) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<T>, D::Error> {
         if deserializer.is_human_readable() {

@@ -7,6 +7,7 @@ use crate::model::{HistoryEntry, OpenTask, Stages};
 
 mod any;
 pub mod memory;
+pub mod success;
 
 pub use any::Queue;
 

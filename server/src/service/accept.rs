@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     model::{
-        Collection, Document, End, IdempotencyKey, KeyUse, OpenTask, OrderKey, OrderSlot, Outcome, OutcomeState,
-        PaymentEnd, RoundId,
+        Collection, Document, End, IdempotencyKey, KeyUse, OpenTask, Order, OrderKey, OrderSlot, Outcome, OutcomeState,
+        PayTask, PaymentEnd, RoundId,
     },
     parts::{Parts, micros},
     queue::{Message, Progress, TaskQueue as _},
@@ -35,6 +35,9 @@ pub enum Refusal {
     /// A payment has paid the order.
     #[error("the order is paid")]
     OrderPaid(RoundId),
+    /// The order exists with another value in this field.
+    #[error("the order exists with another {0}")]
+    OrderDiffers(&'static str),
     /// Another task was paying the order when this key came first, and is not any more.
     #[error("the submission of this key was refused when another task was paying the order; a fresh key tries again")]
     RefusedBefore,
@@ -51,16 +54,20 @@ pub type Answer = Result<Result<Accepted, Refusal>, StoreError>;
 pub async fn insert(parts: &Parts, opens: &[Arc<OpenTask>]) -> Result<Vec<bool>, StoreError> {
     let inserted = parts.store.insert(opens.iter().map(|open| documents(parts, open)).collect()).await?;
     // The first generation is only guessed for a first round; a later round has no guess and is never whole.
-    let whole = |(open, inserted): (&Arc<OpenTask>, usize)| inserted == 2 + usize::from(open.key.is_some());
+    let whole = |(open, inserted): (&Arc<OpenTask>, usize)| {
+        inserted == 2 + usize::from(open.key.is_some()) + usize::from(open.task.items.is_some())
+    };
     Ok(opens.iter().zip(inserted).map(whole).collect())
 }
 
 /// The documents of an acceptance that nothing stands in the way of. Later rounds find their slot step by step.
 fn documents(parts: &Parts, open: &Arc<OpenTask>) -> Vec<Document> {
-    let mut group = Vec::with_capacity(3);
+    let mut group = Vec::with_capacity(4);
     group.push(Document::OpenTask(Arc::clone(open)));
     group.extend(key_document(parts, open).map(Document::IdempotencyKey));
     if open.round == 1 {
+        // Before the slot: a task that has its slot has its order.
+        group.extend(order_document(open).map(Document::Order));
         group.push(Document::OrderSlot(slot(open, 0)));
     }
     group
@@ -73,6 +80,11 @@ fn key_document(parts: &Parts, open: &OpenTask) -> Option<IdempotencyKey> {
         task_id: open.task.task_id,
         expires_at_us: open.accepted_at_us + micros(parts.settings.key_lifetime),
     })
+}
+
+/// The order that comes with a submission with items.
+fn order_document(open: &OpenTask) -> Option<Arc<Order>> {
+    Order::of_task(&open.task, open.accepted_at_us).map(Arc::new)
 }
 
 fn slot(open: &OpenTask, generation: u32) -> OrderSlot {
@@ -129,6 +141,10 @@ async fn conclude(parts: &Parts, open: &Arc<OpenTask>) -> Result<Conclusion, Sto
         refuse(parts, open, Refusal::KeyReused).await?;
         return Ok(Conclusion::KeyTaken(known, used.clone()));
     }
+    if let Some(refusal) = claim_order(parts, open).await? {
+        refuse(parts, open, refusal).await?;
+        return Ok(Conclusion::Refused(refusal));
+    }
     match claim_slot(parts, open).await? {
         Ok(_) => Ok(Conclusion::Accepted),
         Err(refusal) => {
@@ -141,6 +157,9 @@ async fn conclude(parts: &Parts, open: &Arc<OpenTask>) -> Result<Conclusion, Sto
 /// Why a round that was refused before is refused still: its key is used up.
 async fn refused_before(parts: &Parts, outcome: &Outcome) -> Result<Refusal, StoreError> {
     let order = outcome.task.order();
+    if let Some(refusal) = order_differs(parts, &outcome.task).await? {
+        return Ok(refusal);
+    }
     if let Some(settled) = parts.store.order_settlement(&order).await? {
         return Ok(Refusal::OrderPaid(settled.payment_no));
     }
@@ -244,6 +263,60 @@ pub async fn forget_expired_keys(parts: &Parts, expired: &[IdempotencyKey]) -> R
         parts.store.delete(gone).await?;
     }
     Ok(())
+}
+
+/// Why a submission cannot be accepted by what is known of its order, before anything is written: so that a refused one
+/// leaves no order behind, and an order is never paid in another amount or currency.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn order_forbids(parts: &Parts, task: &PayTask) -> Result<Option<Refusal>, StoreError> {
+    let order = task.order();
+    match parts.store.order(&order).await? {
+        Some(known) => Ok(differs(&known, task)),
+        None if task.items.is_none() => Ok(None),
+        None => match last_slot(parts, &order).await? {
+            Some((last, _)) => still_holds(parts, last.holder).await,
+            None => Ok(None),
+        },
+    }
+}
+
+fn differs(known: &Order, task: &PayTask) -> Option<Refusal> {
+    known.other_than(task.amount_minor, task.currency, task.items.as_deref()).map(Refusal::OrderDiffers)
+}
+
+async fn order_differs(parts: &Parts, task: &PayTask) -> Result<Option<Refusal>, StoreError> {
+    Ok(parts.store.order(&task.order()).await?.and_then(|known| differs(&known, task)))
+}
+
+/// Puts the order of a first round down where it brings one; returns why it cannot be paid like this.
+async fn claim_order(parts: &Parts, open: &OpenTask) -> Result<Option<Refusal>, StoreError> {
+    if open.round > 1 {
+        return Ok(None);
+    }
+    if let Some(order) = order_document(open)
+        && parts.store.insert_one(Document::Order(order)).await?
+    {
+        return Ok(None);
+    }
+    order_differs(parts, &open.task).await
+}
+
+/// In which field an order that is not there yet is not what a task is paying, or has paid, under its number.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn paid_otherwise(parts: &Parts, order: &Order) -> Result<Option<&'static str>, StoreError> {
+    let Some((last, _)) = last_slot(parts, &order.key()).await? else { return Ok(None) };
+    if still_holds(parts, last.holder).await?.is_none() {
+        return Ok(None);
+    }
+    let task = match parts.store.outcome(last.holder).await? {
+        Some(outcome) => Some(Arc::clone(&outcome.task)),
+        None => parts.store.open_task(last.holder).await?.map(|open| Arc::clone(&open.task)),
+    };
+    Ok(task.and_then(|task| order.other_than(task.amount_minor, task.currency, None)))
 }
 
 /// Takes the order's next slot, if every round that held one ended unpaid. Returns its generation.

@@ -78,6 +78,9 @@ impl PayService {
         if let Some(known) = self.known_key(&open).await? {
             return Ok(known);
         }
+        if let Some(refusal) = accept::order_forbids(&self.parts, &open.task).await? {
+            return Err(refusal.into());
+        }
         if self.parts.settings.accept == AcceptMode::Early {
             return self.submit_early(open).await;
         }

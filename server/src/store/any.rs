@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{DocumentStore, Group, Key, StoreError, embedded::EmbeddedStore, memory::MemoryStore};
 use crate::model::{
-    Closing, Collection, Document, IdempotencyKey, Notice, OpenTask, OrderKey, OrderSettlement, OrderSlot, Outcome,
-    Payment, PaymentEnd, Refund, Refunded, RoundId,
+    Closing, Collection, Document, IdempotencyKey, Notice, OpenTask, Order, OrderKey, OrderPaid, OrderSettlement,
+    OrderSlot, Outcome, Payment, PaymentEnd, Refund, Refunded, RoundId, Shipment,
 };
 
 /// One of the backends.
@@ -104,6 +104,12 @@ reads! {
     refund(payment_no: RoundId) -> Refund = Refunds, payment_no.payment_no(), Refund;
     /// Money given back.
     refunded(payment_no: RoundId) -> Refunded = Refunded, payment_no.payment_no(), Refunded;
+    /// The order as it was created.
+    order(order: &OrderKey) -> Arc<Order> = Orders, order.document_id(), Order;
+    /// The order's parcels.
+    shipment(order: &OrderKey) -> Arc<Shipment> = Shipments, order.document_id(), Shipment;
+    /// The order that this payment paid.
+    order_paid(payment_no: RoundId) -> OrderPaid = OrderPaid, payment_no.payment_no(), OrderPaid;
 }
 
 impl Store {

@@ -32,6 +32,10 @@ pub(super) fn encode(document: &Document) -> Result<Vec<u8>, StoreError> {
         Document::OrderSettlement(settlement) => bytes(settlement, 64),
         Document::Refund(refund) => bytes(refund, 64),
         Document::Refunded(refunded) => bytes(refunded, 64),
+        Document::Order(order) => bytes(order, 128),
+        Document::Shipment(shipment) => bytes(shipment, 128),
+        Document::OrderPaid(paid) => bytes(paid, 128),
+        Document::DailyTotal(total) => bytes(total, 64),
     };
     encoded.map_err(|error| unreadable(document.collection(), &error))
 }
@@ -60,6 +64,10 @@ pub(super) fn decode(collection: Collection, bytes: &[u8]) -> Result<Document, S
         Collection::OrderSettlements => Document::OrderSettlement(value(collection, bytes)?),
         Collection::Refunds => Document::Refund(value(collection, bytes)?),
         Collection::Refunded => Document::Refunded(value(collection, bytes)?),
+        Collection::Orders => Document::Order(Arc::new(value(collection, bytes)?)),
+        Collection::Shipments => Document::Shipment(Arc::new(value(collection, bytes)?)),
+        Collection::OrderPaid => Document::OrderPaid(value(collection, bytes)?),
+        Collection::DailyTotals => Document::DailyTotal(value(collection, bytes)?),
     })
 }
 

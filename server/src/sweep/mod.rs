@@ -3,12 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    stream::{FuturesOrdered, FuturesUnordered},
+};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{
     closing,
-    model::{Collection, Document, TaskId},
+    model::{Collection, Document, Notice, TaskId},
     notice,
     parts::{Parts, micros},
     store::DocumentStore as _,
@@ -142,19 +145,30 @@ async fn visit_document(parts: Arc<Parts>, document: Document, look: Look) {
     }
 }
 
-/// Works off notices that have waited since before this instant.
+/// Goes on with notices that have waited since before this instant, oldest first.
 async fn notices(parts: &Arc<Parts>, before_us: u64) {
     let mut after = None;
+    let mut oldest_us = u64::MAX;
     while let Some(page) = next_page(parts, Collection::Notices, &mut after, None).await {
+        // In their order, and a page's writes together.
+        let mut under_way = FuturesOrdered::new();
         for document in page {
             let Document::Notice(found) = document else { continue };
-            if found.at_us > before_us {
-                continue;
-            }
-            if let Err(error) = notice::work_off(parts, &found).await {
-                tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a notice stays");
+            oldest_us = oldest_us.min(found.at_us);
+            if found.at_us <= before_us {
+                under_way.push_back(go_on(parts, found));
             }
         }
+        while under_way.next().await.is_some() {}
+    }
+    let age_us = if oldest_us == u64::MAX { 0 } else { parts.clock.now_us().saturating_sub(oldest_us) };
+    let age = Duration::from_micros(age_us).as_secs();
+    parts.metrics.oldest_notice_age_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
+}
+
+async fn go_on(parts: &Parts, found: Notice) {
+    if let Err(error) = notice::go_on(parts, &found).await {
+        tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a notice stays");
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn look_at(
         Some(outcome) => outcome,
     };
     if let Some(notice) = parts.store.notice(round).await? {
-        return notice::work_off(parts, &notice).await;
+        return notice::go_on(parts, &notice).await;
     }
     match outcome.state {
         OutcomeState::Succeeded => visit_payment(parts, &outcome).await,

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use payrig_api::{
-    ChannelStyle, Currency, Item, Payment, PaymentState, Problem, ProblemType, Simulate, Submission, Task, TaskInfo,
-    TaskReply, TaskState, Transaction, reply::Health,
+    ChannelStyle, ChildOrder, Currency, Item, NewOrder, Order, OrderState, Payment, PaymentState, Problem, ProblemType,
+    Ship, ShipMode, Simulate, Submission, Task, TaskInfo, TaskReply, TaskState, Transaction, reply::Health,
 };
 use serde_json::value::RawValue;
 
@@ -47,6 +47,65 @@ fn whole() -> Submission {
 /// Requests.
 pub(crate) fn submissions() -> Vec<(&'static str, Submission)> {
     vec![("requests/submission-smallest", smallest()), ("requests/submission-whole", whole())]
+}
+
+/// Requests for orders.
+pub(crate) fn new_orders() -> Vec<(&'static str, NewOrder)> {
+    let smallest = NewOrder { order_no: "A-1".into(), amount_minor: 1_999, currency: Currency::CNY, items: None };
+    let whole = NewOrder { order_no: "A-3".into(), amount_minor: 1_799, items: whole().items, ..smallest.clone() };
+    vec![("requests/order-smallest", smallest), ("requests/order-whole", whole)]
+}
+
+/// Requests for shipments: every mode.
+pub(crate) fn ships() -> Vec<(&'static str, Ship)> {
+    vec![
+        ("requests/ship-none", Ship { mode: ShipMode::None }),
+        ("requests/ship-by-merchant", Ship { mode: ShipMode::ByMerchant }),
+        ("requests/ship-by-warehouse", Ship { mode: ShipMode::ByWarehouse }),
+    ]
+}
+
+/// What calls about orders answer: every state.
+pub(crate) fn orders() -> Vec<(&'static str, Order)> {
+    let items = whole().items.unwrap();
+    let unpaid = Order {
+        order_no: "A-3".into(),
+        state: OrderState::Unpaid,
+        amount_minor: 1_799,
+        currency: Currency::CNY,
+        items: Some(items.clone()),
+        created_at: ACCEPTED_AT - 60_000_000,
+        paid_at: None,
+        paid_amount_minor: None,
+        payment_no: None,
+        transaction_id: None,
+        shipped_at: None,
+        ship_mode: None,
+        children: None,
+    };
+    let paid = Order {
+        state: OrderState::Paid,
+        paid_at: Some(ACCEPTED_AT + 9_000_000),
+        paid_amount_minor: Some(1_799),
+        payment_no: Some(format!("{TASK_ID}-1")),
+        transaction_id: Some("2000000000000000000000000001".into()),
+        ..unpaid.clone()
+    };
+    let child = |number: u8, amount_minor, item: &Item| ChildOrder {
+        child_no: format!("A-3-{number}"),
+        amount_minor,
+        seller: None,
+        warehouse: item.warehouse.clone(),
+        items: vec![item.clone()],
+    };
+    let shipped = Order {
+        state: OrderState::Shipped,
+        shipped_at: Some(ACCEPTED_AT + 70_000_000),
+        ship_mode: Some(ShipMode::ByWarehouse),
+        children: Some(vec![child(1, 540, &items[0]), child(2, 1_259, &items[1])]),
+        ..paid.clone()
+    };
+    vec![("replies/order-unpaid", unpaid), ("replies/order-paid", paid), ("replies/order-shipped", shipped)]
 }
 
 fn task(state: TaskState, submission: Submission) -> Task {
