@@ -32,10 +32,23 @@ pub struct Books {
     pub refunds: Vec<Money>,
     /// Money given back.
     pub refunded: Vec<Money>,
+    /// Orders and what subscribers wrote of payments; nothing of a server that keeps no such books.
+    pub orders: Option<OrderBooks>,
     /// The channel's own books.
     pub ledger: Vec<LedgerRow>,
     /// What is under way.
     pub counts: Counts,
+}
+
+/// Orders, and what followed the payments that paid them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct OrderBooks {
+    /// What the order subscriber wrote: one document a payment that settled an order.
+    pub paid: Vec<OrderPaid>,
+    /// What daily totals are summed from: the same payments.
+    pub daily_totals: Vec<DailyTotal>,
+    /// Orders split into parcels.
+    pub shipments: Vec<Shipment>,
 }
 
 /// What is in nobody's books yet.
@@ -50,6 +63,8 @@ pub struct Counts {
     pub queue_unacknowledged: u64,
     /// Notifications that the channel has yet to send.
     pub notifications_pending: u64,
+    /// Success messages on their way to a subscriber.
+    pub successes_waiting: u64,
 }
 
 impl Counts {
@@ -268,6 +283,54 @@ pub struct OrderSettlement {
     pub order_no: String,
     /// What paid it.
     pub payment_no: Round,
+}
+
+/// An order is paid.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct OrderPaid {
+    /// What paid it.
+    pub payment_no: Round,
+    /// Whose order.
+    pub merchant: String,
+    /// Its number.
+    pub order_no: String,
+    /// The channel's transaction.
+    pub transaction_id: String,
+    /// How much, in minor units.
+    pub amount_minor: u64,
+}
+
+/// One payment's part of a merchant's total of a day.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct DailyTotal {
+    /// What was paid.
+    pub payment_no: Round,
+    /// Whose total.
+    pub merchant: String,
+    /// In minor units.
+    pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// An order split into parcels.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Shipment {
+    /// Whose order.
+    pub merchant: String,
+    /// Its number.
+    pub order_no: String,
+    /// What paid it.
+    pub payment_no: Round,
+    /// The parcels.
+    pub children: Vec<Parcel>,
+}
+
+/// One parcel.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Parcel {
+    /// Its share of what was paid, in minor units.
+    pub amount_minor: u64,
 }
 
 /// What the channel knows of a payment.

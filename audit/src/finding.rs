@@ -235,6 +235,51 @@ pub enum Finding {
         what: String,
     },
 
+    /// A payment settled its order, and the order is not marked paid.
+    #[error("payment {payment_no} over {amount_minor} settled order {order}, which is not marked paid")]
+    OrderNotMarked {
+        /// Which order.
+        order: OrderId,
+        /// What paid it.
+        payment_no: Round,
+        /// How much.
+        amount_minor: u64,
+    },
+    /// An order is marked paid otherwise than it was paid.
+    #[error("order {order} is marked paid by {payment_no} as {marked}; that payment {truth}")]
+    OrderMarkedWrongly {
+        /// Which order.
+        order: OrderId,
+        /// What is said to have paid it.
+        payment_no: Round,
+        /// Transaction and amount as marked.
+        marked: String,
+        /// What holds of the payment.
+        truth: String,
+    },
+    /// The daily totals do not count a payment as it was made.
+    #[error("the daily totals count {payment_no} as {counted:?}, and should as {expected:?}")]
+    TotalsDiffer {
+        /// Which payment.
+        payment_no: Round,
+        /// Each amount, currency and merchant that is counted for it.
+        counted: Vec<String>,
+        /// What should be counted.
+        expected: Option<String>,
+    },
+    /// The parcels of an order are not what was paid.
+    #[error("the parcels of order {order} sum to {children_minor}; {paid_minor:?} was paid by {payment_no}")]
+    ShipmentDiffers {
+        /// Which order.
+        order: OrderId,
+        /// What is said to have paid it.
+        payment_no: Round,
+        /// The parcels' sum.
+        children_minor: u128,
+        /// What was paid, if it was.
+        paid_minor: Option<u64>,
+    },
+
     // === what is left over ===
     /// Paid, and not worked off.
     #[error("the notice of {payment_no} over {amount_minor} is not worked off")]

@@ -9,7 +9,7 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::books::{Books, Counts, LedgerRow};
+use crate::books::{Books, Counts, LedgerRow, OrderBooks};
 
 /// Rows of one page.
 const PAGE: usize = 2_000;
@@ -97,9 +97,31 @@ impl Admin {
             order_settlements: self.collection("order_settlements")?,
             refunds: self.collection("refunds")?,
             refunded: self.collection("refunded")?,
+            orders: self.orders()?,
             ledger: self.ledger()?,
             counts,
         })
+    }
+
+    /// Orders and what subscribers wrote, of a server that has such books.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn orders(&self) -> Result<Option<OrderBooks>, ReadError> {
+        #[derive(Deserialize)]
+        struct Known {
+            #[serde(default)]
+            collections: Vec<String>,
+        }
+        let known: Known = self.get("/admin/books")?;
+        if !known.collections.iter().any(|name| name == "order_paid") {
+            return Ok(None);
+        }
+        Ok(Some(OrderBooks {
+            paid: self.collection("order_paid")?,
+            daily_totals: self.collection("daily_totals")?,
+            shipments: self.collection("shipments")?,
+        }))
     }
 
     /// One collection of the store.

@@ -4,7 +4,7 @@ mod healthy;
 mod ways;
 
 use healthy::{MERCHANT, STORIES, Story, world};
-use payrig_audit::{Finding, Moment, OrderId, check, moving};
+use payrig_audit::{Finding, Moment, OrderId, books::Money, check, moving};
 use proptest::{prelude::*, sample::Index};
 use ways::all;
 
@@ -49,6 +49,26 @@ fn a_lost_answer_explains_one_task_and_no_more() {
     let findings = check(&told.books, &told.seen, Moment::AtRest);
     let whose = OrderId { merchant: MERCHANT.to_owned(), order_no: order };
     assert!(findings.iter().any(|finding| matches!(finding, Finding::TaskOfNobody { order, .. } if *order == whose)));
+}
+
+#[test]
+fn a_server_without_books_of_orders_is_checked_without_them() {
+    let mut old = world(&[]);
+    old.books.orders = None;
+    assert_eq!(check(&old.books, &old.seen, Moment::AtRest), []);
+}
+
+#[test]
+fn a_drained_server_may_have_announced_only_what_no_notice_is_left_of() {
+    let mut drained = world(&[]);
+    let marked = drained.orders().paid.remove(0);
+    drained.orders().daily_totals.retain(|total| total.payment_no != marked.payment_no);
+    drained.orders().shipments.retain(|shipment| shipment.payment_no != marked.payment_no);
+    assert_ne!(check(&drained.books, &drained.seen, Moment::Drained), []);
+    let (payment_no, amount_minor) = (marked.payment_no, marked.amount_minor);
+    drained.books.notices.push(Money { payment_no, amount_minor });
+    assert_eq!(check(&drained.books, &drained.seen, Moment::Drained), []);
+    assert_ne!(check(&drained.books, &drained.seen, Moment::AtRest), []);
 }
 
 #[test]

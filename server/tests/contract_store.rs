@@ -6,12 +6,12 @@ mod contract_support;
 use std::{collections::BTreeSet, sync::Arc};
 
 use contract_support::{Backend, Opened, cases, in_time, open, task};
-use payrig_api::{ChannelStyle, Currency, Item, Simulate, TaskState};
+use payrig_api::{ChannelStyle, Currency, Item, ShipMode, Simulate, TaskState};
 use payrig_server::{
     model::{
-        Closing, Collection, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, OrderKey,
-        OrderSettlement, OrderSlot, Outcome, OutcomeState, PayTask, Payment, PaymentEnd, Refund, Refunded, RoundId,
-        Stages, TaskId,
+        Closing, Collection, DailyTotal, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, Order,
+        OrderKey, OrderPaid, OrderSettlement, OrderSlot, Outcome, OutcomeState, Parcel, PayTask, Payment, PaymentEnd,
+        Refund, Refunded, RoundId, Shipment, Stages, TaskId,
     },
     store::{DocumentStore as _, Key, Store, embedded::EmbeddedStore, memory::MemoryStore},
 };
@@ -257,7 +257,55 @@ fn one_of_each() -> Vec<Document> {
         Document::Refund(Refund { payment_no, amount_minor: u64::MAX, reason: String::new(), at_us: 3 }),
         Document::Refunded(Refunded { payment_no, amount_minor: u64::MAX, at_us: 3 }),
     ]);
+    documents.extend(documents_of_orders(payment_no));
     documents
+}
+
+fn documents_of_orders(payment_no: RoundId) -> Vec<Document> {
+    let merchant: Arc<str> = "default".into();
+    let item =
+        Item { sku: "…".into(), quantity: 2, unit_price_minor: u64::MAX, seller: None, warehouse: Some("w".into()) };
+    let order = |order_no: &str, items| {
+        let (merchant, order_no) = (merchant.clone(), order_no.into());
+        let currency = Currency::CNY;
+        Document::Order(Arc::new(Order {
+            merchant,
+            order_no,
+            amount_minor: u64::MAX,
+            currency,
+            items,
+            created_at_us: 7,
+        }))
+    };
+    let (merchant, order_no): (Arc<str>, Arc<str>) = (merchant.clone(), "o-4".into());
+    vec![
+        order("o-4", Some(vec![item])),
+        order("o-5", None),
+        Document::Shipment(Arc::new(Shipment {
+            merchant: merchant.clone(),
+            order_no: order_no.clone(),
+            payment_no,
+            mode: ShipMode::ByWarehouse,
+            children: vec![Parcel { amount_minor: u64::MAX, items: vec![0, 300] }],
+            at_us: 1,
+        })),
+        Document::DailyTotal(DailyTotal {
+            payment_no,
+            merchant: merchant.clone(),
+            paid_day: 20_000,
+            amount_minor: u64::MAX,
+            currency: Currency::CNY,
+        }),
+        Document::OrderPaid(OrderPaid {
+            payment_no,
+            merchant,
+            order_no,
+            transaction_id: "t".into(),
+            paid_at_us: u64::MAX,
+            amount_minor: 1,
+            at_us: 2,
+        }),
+    ]
 }
 
 fn payment(task: &PayTask, payment_no: RoundId) -> Payment {

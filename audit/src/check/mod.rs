@@ -9,6 +9,7 @@ use crate::{
     seen::Seen,
 };
 
+mod announced;
 mod attempts;
 mod leftovers;
 mod money;
@@ -34,6 +35,7 @@ pub fn check(books: &Books, seen: &Seen, moment: Moment) -> Vec<Finding> {
     attempts::check(&index, &mut findings);
     money::check(&index, moment, &mut findings);
     orders::check(&index, &mut findings);
+    announced::check(&index, moment, &mut findings);
     leftovers::check(&index, moment, &mut findings);
     told::check(&index, seen, &mut findings);
     findings

@@ -4,8 +4,9 @@ use payrig_api::{PaymentState, TaskInfo, TaskState};
 use payrig_audit::{
     Books, Cashier, Round, Seen, Shown, Submitted,
     books::{
-        Closing, End, GivenBack, HistoryEntry, IdempotencyKey, KeyUse, LedgerRow, Money, OpenTask, OrderSettlement,
-        OrderSlot, Outcome, OutcomeState, Payment, PaymentEnd, Taken, TaskFacts,
+        Closing, DailyTotal, End, GivenBack, HistoryEntry, IdempotencyKey, KeyUse, LedgerRow, Money, OpenTask,
+        OrderBooks, OrderPaid, OrderSettlement, OrderSlot, Outcome, OutcomeState, Parcel, Payment, PaymentEnd,
+        Shipment, Taken, TaskFacts,
     },
 };
 
@@ -51,7 +52,7 @@ pub(crate) struct World {
 /// Every story once, and these again.
 pub(crate) fn world(more: &[Story]) -> World {
     let seen = Seen { merchant: MERCHANT.to_owned(), is_complete: true, submissions: Vec::new() };
-    let mut world = World { books: Books::default(), seen, orders: 0 };
+    let mut world = World { books: Books { orders: Some(OrderBooks::default()), ..Books::default() }, seen, orders: 0 };
     for story in STORIES.iter().chain(more) {
         world.tell(*story);
     }
@@ -144,11 +145,38 @@ impl World {
             order_no: task.order_no.clone(),
             payment_no: payment_no.clone(),
         });
+        self.announced(task, &payment_no, &transaction_id);
         let payment = Some((payment_no.clone(), PaymentState::AwaitingPayer));
         self.shown(submission, task, round, TaskState::Succeeded, payment);
         self.shown(submission, task, round, TaskState::Succeeded, Some((payment_no.clone(), PaymentState::Paid)));
         let payment_no = payment_no.to_string();
         self.seen.submissions[submission].cashier.push(Cashier { payment_no, transaction_id, amount_minor });
+    }
+
+    /// The order is marked paid, counts in the totals, and is shipped in two parcels.
+    fn announced(&mut self, task: &TaskFacts, payment_no: &Round, transaction_id: &str) {
+        let (merchant, order_no) = (MERCHANT.to_owned(), task.order_no.clone());
+        let books = self.orders();
+        books.paid.push(OrderPaid {
+            payment_no: payment_no.clone(),
+            merchant: merchant.clone(),
+            order_no: order_no.clone(),
+            transaction_id: transaction_id.to_owned(),
+            amount_minor: task.amount_minor,
+        });
+        books.daily_totals.push(DailyTotal {
+            payment_no: payment_no.clone(),
+            merchant: merchant.clone(),
+            amount_minor: task.amount_minor,
+            currency: task.currency.clone(),
+        });
+        let children = vec![Parcel { amount_minor: 1 }, Parcel { amount_minor: task.amount_minor - 1 }];
+        books.shipments.push(Shipment { merchant, order_no, payment_no: payment_no.clone(), children });
+    }
+
+    /// What is kept of orders.
+    pub(crate) fn orders(&mut self) -> &mut OrderBooks {
+        self.books.orders.get_or_insert_default()
     }
 
     fn closed(&mut self, task: &TaskFacts, round: u8) -> Round {

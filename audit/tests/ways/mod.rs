@@ -1,5 +1,6 @@
 //! Ways of breaking healthy books, each with the finding that must tell it.
 
+mod announced;
 mod left;
 mod money;
 mod rounds;
@@ -52,5 +53,7 @@ pub(crate) fn row_of<'a>(world: &'a mut World, payment_no: &Round) -> &'a mut Le
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Mutation> {
-    [rounds::ROUNDS, money::MONEY, left::ORDERS, left::LEFTOVERS, told::TOLD].into_iter().flatten()
+    [rounds::ROUNDS, money::MONEY, left::ORDERS, left::LEFTOVERS, announced::ANNOUNCED, told::TOLD]
+        .into_iter()
+        .flatten()
 }

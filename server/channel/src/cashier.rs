@@ -1,5 +1,7 @@
 //! The payer's side: the cashier takes money for signed parameters, once an order, and sends word to the server.
 
+use std::time::Duration;
+
 use payrig_api::Transaction;
 
 use crate::dice::{Cast, Dice};
@@ -7,6 +9,7 @@ use crate::ledger::document::{EndDoc, OrderDoc, PaidDoc};
 use crate::ledger::{Inserted, LedgerError};
 use crate::notification::News;
 use crate::order::Paid;
+use crate::outbox::Letter;
 use crate::params::{PayParams, prepay_id, read::read};
 use crate::sign::SignatureError;
 use crate::simulated::SimulatedChannel;
@@ -41,16 +44,17 @@ impl SimulatedChannel {
     /// [`CashierError`]; no money was taken unless it is [`CashierError::Broken`].
     pub async fn cashier(&self, body: &[u8]) -> Result<Transaction, CashierError> {
         let inner = self.inner();
-        if inner.profile.is_down(inner.clock.running()) {
+        if inner.present.load().down_for(inner.clock.running()).is_some() {
             return Err(CashierError::Unavailable);
         }
-        let params = read(body, inner.params.signer()).map_err(|error| match error {
+        let params = read(body, &inner.merchant.load()).map_err(|error| match error {
             SignatureError::Malformed(what) => CashierError::Malformed(what),
             other => CashierError::Tampered(other),
         })?;
-        self.check_prepaid(&params).await?;
+        let prepaid_url = self.check_prepaid(&params).await?;
+        let notify_url = if params.drops_notification { None } else { prepaid_url.or(params.notify_url.clone()) };
         let paid = Paid {
-            transaction_id: transaction_id(inner.profile.seed, &params),
+            transaction_id: transaction_id(inner.seed, &params),
             paid_at_us: inner.clock.now_us(),
             amount_minor: params.amount_minor,
             currency: params.currency,
@@ -60,14 +64,17 @@ impl SimulatedChannel {
             out_trade_no: params.out_trade_no.clone(),
             merchant: params.merchant.clone(),
             paid: paid.clone(),
+            notify_url: notify_url.clone(),
         };
-        let end = PaidDoc { paid, merchant: params.merchant, order_no: params.order_no, style: params.style };
+        let end =
+            PaidDoc { paid, merchant: params.merchant, order_no: params.order_no, style: params.style, notify_url };
         match inner.ledger.insert(&params.out_trade_no, &EndDoc::Paid(end)).await? {
             Inserted::Existing(EndDoc::Closed { .. }) => Err(CashierError::Closed),
             Inserted::Existing(EndDoc::Paid(theirs)) => Ok(transaction(params.out_trade_no, theirs.paid)),
             Inserted::New => {
                 let transaction = transaction(params.out_trade_no, news.paid.clone());
-                if !params.drops_notification {
+                // Over HTTP news without an address go nowhere.
+                if !params.drops_notification && (news.notify_url.is_some() || !self.inner().speaks_http) {
                     self.announce(news);
                 }
                 Ok(transaction)
@@ -75,33 +82,44 @@ impl SimulatedChannel {
         }
     }
 
-    /// In WeChat style the order itself stands in the ledger, and the parameters must be its own.
-    async fn check_prepaid(&self, params: &PayParams) -> Result<(), CashierError> {
-        let Some(prepay) = &params.prepay else { return Ok(()) };
+    /// In WeChat style the order itself stands in the ledger, and the parameters must be its own. Gives the address for
+    /// the news that the order came with.
+    async fn check_prepaid(&self, params: &PayParams) -> Result<Option<String>, CashierError> {
+        let Some(prepay) = &params.prepay else { return Ok(None) };
         let inner = self.inner();
         let order: OrderDoc =
             inner.ledger.get(&params.out_trade_no).await?.ok_or(CashierError::Malformed("no such prepay id"))?;
-        let is_its_own = *prepay == prepay_id(inner.profile.seed, &params.out_trade_no, order.prepaid_at_us)
+        let is_its_own = *prepay == prepay_id(inner.seed, &params.out_trade_no, order.prepaid_at_us)
             && order.amount_minor == params.amount_minor
             && order.currency == params.currency
             && order.merchant == params.merchant
             && order.order_no == params.order_no;
-        if is_its_own { Ok(()) } else { Err(CashierError::Malformed("not what was prepaid")) }
+        if is_its_own { Ok(order.notify_url) } else { Err(CashierError::Malformed("not what was prepaid")) }
     }
 
     fn announce(&self, news: News) {
         let inner = self.inner();
-        let profile = &inner.profile;
-        let mut delay = profile.notify.draw(&mut Dice::cast(profile.seed, &news.out_trade_no, Cast::Notify, 1));
-        // A channel that is down sends nothing: the news go out when it is up again.
+        let in_force = inner.present.load();
         let running = inner.clock.running();
-        let due = running.saturating_add(delay);
-        if let Some(outage) = profile.outages.iter().find(|outage| outage.covers(due)) {
-            delay = outage.end().saturating_sub(running);
+        let fate = in_force.news_fate(&news.out_trade_no);
+        let send = |letter, delay: Duration| {
+            // A channel that is down sends nothing: the news go out when it is up again.
+            let due = running.saturating_add(delay);
+            let down_for = in_force.down_for(due).unwrap_or_default();
+            inner.outbox.send(letter, delay.saturating_add(down_for));
+        };
+        if let Some(delay) = fate.copy {
+            send(Letter { sending: COPY, is_copy: true, ..Letter::first(news.clone()) }, delay);
         }
-        inner.outbox.send(news, delay);
+        if let Some((claim, delay)) = fate.contradiction.filter(|_| inner.speaks_http) {
+            send(Letter { claim, is_copy: true, ..Letter::first(news.clone()) }, delay);
+        }
+        send(Letter::first(news), fate.delay);
     }
 }
+
+/// The number of a second copy's sending: beyond those of any schedule, so that its nonce is its own.
+const COPY: u32 = 1_000;
 
 /// 28 digits: two that tell the style, and 26 from seed and order.
 fn transaction_id(seed: u64, params: &PayParams) -> String {

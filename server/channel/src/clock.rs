@@ -22,6 +22,11 @@ impl Clock {
         u64::try_from((self.started_since_epoch + self.running()).as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// When it was started, in microseconds since the Unix epoch.
+    pub(crate) fn started_us(&self) -> u64 {
+        u64::try_from(self.started_since_epoch.as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Seconds since the Unix epoch.
     pub(crate) fn now_s(&self) -> u64 {
         self.now_us() / 1_000_000

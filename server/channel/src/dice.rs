@@ -12,6 +12,11 @@ pub(crate) enum Cast {
     PrepayId = 6,
     TransactionId = 7,
     Nonce = 8,
+    NotifyId = 9,
+    Spell = 10,
+    Sending = 11,
+    Contradiction = 12,
+    SlowBody = 13,
 }
 
 /// A stream of random numbers for one event (`SplitMix64`, started from a hash of the event's name).
@@ -41,6 +46,11 @@ impl Dice {
         Self(mix(state.wrapping_add(GOLDEN) ^ number))
     }
 
+    /// The dice of a text that is never the same twice.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self::cast(0, text, Cast::Nonce, 0)
+    }
+
     pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
@@ -50,6 +60,11 @@ impl Dice {
     pub(crate) fn millionth(&mut self) -> u32 {
         let scaled = (u128::from(self.next()) * 1_000_000) >> 64;
         u32::try_from(scaled).unwrap_or(u32::MAX)
+    }
+
+    /// Even over 0..n, or 0.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        u64::try_from((u128::from(self.next()) * u128::from(n)) >> 64).unwrap_or(0)
     }
 
     /// Even over the open interval (0, 1).

@@ -20,8 +20,7 @@ pub(crate) enum Fault {
 
 const BY_WISH: &str = "asked for by simulate";
 const BY_CHANCE: &str = "by the profile's chance";
-const DOWN: &str = "outage";
-const BUSY: [&str; 3] = ["SYSTEM_ERROR", "FREQUENCY_LIMITED", "BANK_ERROR"];
+pub(crate) const DOWN: &str = "outage";
 
 impl Fault {
     /// What the caller asked for. The parts add up: first the transient failures, then the refusal or the lost answers.
@@ -46,10 +45,10 @@ impl Fault {
         let lost = transient + profile.lost_answer.ppm();
         let draw = dice.millionth();
         if draw < permanent {
-            Some(Self::Permanent { code: "RULE_LIMIT", why: BY_CHANCE })
+            Some(Self::Permanent { code: profile.permanent_codes.pick(draw), why: BY_CHANCE })
         } else if draw < transient {
             // Which of the codes follows from the same draw: the next one belongs to the latency.
-            Some(Self::Transient { code: BUSY[usize::from(draw.to_le_bytes()[0]) % BUSY.len()], why: BY_CHANCE })
+            Some(Self::Transient { code: profile.transient_codes.pick(draw), why: BY_CHANCE })
         } else if draw < lost {
             Some(Self::LostAnswer)
         } else {
@@ -88,7 +87,7 @@ impl Fate {
         let mut dice = Dice::cast(profile.seed, out_trade_no, cast, number);
         let drawn = Fault::drawn(profile, cast, &mut dice);
         let wished_ms = wish.and_then(|wish| wish.simulate).and_then(|simulate| simulate.latency_ms);
-        let latency = wished_ms.map_or_else(|| profile.latency.draw(&mut dice), Duration::from_millis);
+        let latency = wished_ms.map_or_else(|| profile.latency_now(running).draw(&mut dice), Duration::from_millis);
         let fault = if profile.is_down(running) {
             Some(Fault::Transient { code: "SYSTEM_ERROR", why: DOWN })
         } else {

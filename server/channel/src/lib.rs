@@ -13,21 +13,28 @@
 
 #![forbid(unsafe_code)]
 
+mod behaviour;
 mod books;
 mod cashier;
 mod clock;
 mod dice;
 mod error;
 mod faults;
+mod http;
 mod json;
+pub mod keys;
 mod ledger;
+mod metrics;
 mod notification;
 mod order;
 mod outbox;
 mod params;
 mod profile;
+pub mod program;
+pub mod sending;
 mod sign;
 mod simulated;
+pub mod wire;
 
 pub use books::{LedgerRow, PaidRow, RefundRow};
 pub use cashier::CashierError;
@@ -36,7 +43,8 @@ pub use ledger::{Ledger, LedgerError, MemoryLedger};
 pub use notification::{Notification, PaidNotice, Verifier};
 pub use order::{CloseAnswer, Order, Paid, PrepayId, TradeState, Wish};
 pub use outbox::Notifications;
+pub use params::PayParamsWriter;
 pub use payrig_api::Transaction;
-pub use profile::{Chance, Delay, Outage, Profile, ProfileError};
-pub use sign::{SecretKey, SignatureError};
+pub use profile::{Chance, Codes, Delay, NotifyFaults, Outage, Profile, ProfileError, Rare, Spells};
+pub use sign::{Algorithm, Checker, KeyError, Purpose, SecretKey, SignatureError, Signer};
 pub use simulated::{Options, SimulatedChannel};

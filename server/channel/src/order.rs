@@ -3,6 +3,20 @@
 use payrig_api::{ChannelStyle, Currency, Simulate};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ChannelError;
+
+/// The longest `out_trade_no`, as Alipay has it.
+const OUT_TRADE_NO_MAX: usize = 64;
+
+pub(crate) fn check_out_trade_no(out_trade_no: &str) -> Result<(), ChannelError> {
+    let fits = (1..=OUT_TRADE_NO_MAX).contains(&out_trade_no.len())
+        && out_trade_no.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        return Ok(());
+    }
+    Err(ChannelError::permanent("PARAM_ERROR", "an out_trade_no has 1 to 64 visible ASCII characters"))
+}
+
 /// What is to be paid, as the server names it towards the channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order<'a> {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::behaviour::Present;
 use crate::clock::Clock;
-use crate::notification::{News, Notification, Sealer};
+use crate::notification::{Claim, News, Notification, Sealer};
 
-/// The sending half, which the cashier holds.
+/// The sending half, which the cashier holds, and whoever repeats what was not acknowledged.
 pub(crate) struct Outbox {
     arrivals: mpsc::Sender<Waiting>,
     counts: Arc<Counts>,
@@ -25,9 +26,21 @@ pub struct Notifications {
     waiting: BinaryHeap<Waiting>,
     /// Whether the channel has gone; what waits is still delivered.
     closed: bool,
-    sealer: Arc<Sealer>,
-    clock: Clock,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) clock: Clock,
+    pub(crate) present: Arc<Present>,
     counts: Arc<Counts>,
+}
+
+/// One notification that is still to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) news: News,
+    /// Counts the sendings of one notification, from 0.
+    pub(crate) sending: u32,
+    pub(crate) claim: Claim,
+    /// A second copy, which is not repeated.
+    pub(crate) is_copy: bool,
 }
 
 #[derive(Default)]
@@ -39,38 +52,69 @@ struct Counts {
 struct Waiting {
     /// Nothing: at once, without asking the timer.
     due: Option<Instant>,
-    news: News,
+    letter: Letter,
 }
 
 /// Makes both halves; at most `capacity` notifications wait between them.
-pub(crate) fn outbox(capacity: usize, sealer: Arc<Sealer>, clock: Clock) -> (Outbox, Notifications) {
+pub(crate) fn outbox(
+    capacity: usize,
+    sealer: Arc<Sealer>,
+    clock: Clock,
+    present: Arc<Present>,
+) -> (Outbox, Notifications) {
     let capacity = capacity.max(1);
     let (sender, receiver) = mpsc::channel(capacity);
     let counts = Arc::new(Counts::default());
     let outbox = Outbox { arrivals: sender, counts: Arc::clone(&counts), capacity };
-    let notifications =
-        Notifications { arrivals: receiver, waiting: BinaryHeap::new(), closed: false, sealer, clock, counts };
+    let waiting = BinaryHeap::new();
+    let notifications = Notifications { arrivals: receiver, waiting, closed: false, sealer, clock, present, counts };
     (outbox, notifications)
+}
+
+// === impl Letter ===
+
+impl Letter {
+    /// The first sending of the truth.
+    pub(crate) const fn first(news: News) -> Self {
+        Self { news, sending: 0, claim: Claim::Genuine, is_copy: false }
+    }
 }
 
 // === impl Outbox ===
 
 impl Outbox {
-    /// Sends the news after this long, or drops them if too many wait or nobody listens.
-    pub(crate) fn send(&self, news: News, delay: Duration) {
+    /// Sends the letter after this long, or drops it if too many wait or nobody listens.
+    pub(crate) fn send(&self, letter: Letter, delay: Duration) {
         // Counted before it is handed over, so that the receiver cannot take it out of the count first.
         if self.counts.pending.fetch_add(1, Relaxed) < self.capacity {
-            let due = (!delay.is_zero()).then(|| Instant::now() + delay);
-            if self.arrivals.try_send(Waiting { due, news }).is_ok() {
-                return;
-            }
+            self.send_again(letter, delay);
+        } else {
+            self.settle();
+            self.counts.dropped.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Sends a letter again that came from [`Notifications::next`] and keeps its place.
+    pub(crate) fn send_again(&self, letter: Letter, delay: Duration) {
+        let due = (!delay.is_zero()).then(|| Instant::now() + delay);
+        if self.arrivals.try_send(Waiting { due, letter }).is_err() {
+            self.settle();
+            self.counts.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A letter that came from [`Notifications::next`] is done with.
+    pub(crate) fn settle(&self) {
         self.counts.pending.fetch_sub(1, Relaxed);
-        self.counts.dropped.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn pending(&self) -> usize {
         self.counts.pending.load(Relaxed)
+    }
+
+    /// Whether as many again could wait as do now.
+    pub(crate) fn is_half_empty(&self) -> bool {
+        self.pending() < self.capacity / 2
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -82,21 +126,30 @@ impl Outbox {
 
 impl Notifications {
     /// The next notification; none when the channel has gone and nothing waits any more. Nothing is lost if this is
-    /// dropped before it answers.
+    /// dropped before it answers, but what the profile loses.
     pub async fn recv(&mut self) -> Option<Notification> {
+        loop {
+            let letter = self.next().await?;
+            self.counts.pending.fetch_sub(1, Relaxed);
+            if !self.present.loses(&letter.news.out_trade_no, letter.sending) {
+                return Some(self.sealer.seal(&letter.news, letter.claim, self.clock.now_s(), letter.sending));
+            }
+        }
+    }
+
+    /// The next letter, which counts as pending until [`Outbox::settle`]; none as in [`Self::recv`]. Nothing is lost if
+    /// this is dropped before it answers.
+    pub(crate) async fn next(&mut self) -> Option<Letter> {
         loop {
             while let Ok(arrival) = self.arrivals.try_recv() {
                 if arrival.due.is_none() {
-                    return Some(self.deliver(&arrival.news));
+                    return Some(arrival.letter);
                 }
                 self.waiting.push(arrival);
             }
             match self.waiting.peek().map(|first| first.due) {
                 Some(Some(due)) if due > Instant::now() => self.wait_until(due).await,
-                Some(_) => {
-                    let news = self.waiting.pop()?.news;
-                    return Some(self.deliver(&news));
-                }
+                Some(_) => return Some(self.waiting.pop()?.letter),
                 None => {
                     let arrival = self.arrivals.recv().await?;
                     self.waiting.push(arrival);
@@ -114,11 +167,6 @@ impl Notifications {
             },
             () = sleep_until(due) => {}
         }
-    }
-
-    fn deliver(&self, news: &News) -> Notification {
-        self.counts.pending.fetch_sub(1, Relaxed);
-        self.sealer.seal(news, self.clock.now_s())
     }
 }
 

@@ -8,9 +8,12 @@
 use payrig_api::{ChannelStyle, Currency};
 
 use crate::dice::{Cast, Dice};
+use crate::error::ChannelError;
+use crate::faults::Fault;
 use crate::json::{push_escaped, push_hex, push_u64};
-use crate::order::{Order, PrepayId};
+use crate::order::{Order, PrepayId, Wish, check_out_trade_no};
 use crate::sign::Signer;
+use crate::wire::{ALIPAY_APP_ID, WECHAT_APP_ID};
 
 pub(crate) mod read;
 
@@ -21,14 +24,17 @@ const PREPAY_PACKAGE: &str = "prepay_id=";
 /// More than the fixed text, the numbers and the signature of either style.
 const ROOM: usize = 480;
 
-/// Writes pay parameters; everything that is the same for all orders is put together once.
-pub(crate) struct ParamsWriter {
+/// Writes and signs pay parameters with the platform's key; needs no ledger. Everything that is the same for all orders
+/// is put together once.
+pub struct PayParamsWriter {
     signer: Signer,
     seed: u64,
     /// Between `amount_minor` and the currency.
     alipay_app: String,
     /// Between the currency and the merchant, in both styles.
     key: String,
+    /// Between the merchant and the order's number.
+    alipay_method: String,
     /// After the variable members.
     alipay_rest: String,
     wechat_app: String,
@@ -36,35 +42,77 @@ pub(crate) struct ParamsWriter {
     wechat_rest: String,
 }
 
-impl ParamsWriter {
-    pub(crate) fn new(signer: Signer, seed: u64, cashier_url: &str) -> Self {
+impl PayParamsWriter {
+    /// For the platform's key and the channel's cashier. The news of Alipay-style payments go to `notify_url`, a signed
+    /// member of their parameters; WeChat style names it at prepay.
+    #[must_use]
+    pub fn new(signer: Signer, cashier_url: &str, notify_url: &str) -> Self {
+        // Only the nonces of WeChat-style parameters depend on it.
+        let seed = u64::from_str_radix(signer.serial(), 16).unwrap_or_default();
+        Self::with_seed(signer, seed, cashier_url, Some(notify_url))
+    }
+
+    pub(crate) fn with_seed(signer: Signer, seed: u64, cashier_url: &str, notify_url: Option<&str>) -> Self {
         let mut cashier = String::from(r#","cashier_url":""#);
         push_escaped(&mut cashier, cashier_url);
-        let algorithm = signer.algorithm();
+        let mut notify = String::new();
+        if let Some(notify_url) = notify_url {
+            notify.push_str(r#"","notify_url":""#);
+            push_escaped(&mut notify, notify_url);
+        }
+        let algorithm = signer.algorithm().name();
         Self {
             seed,
-            alipay_app: format!(r#","app_id":"2026000000000001"{cashier}","charset":"utf-8","currency":""#),
+            alipay_app: format!(r#","app_id":"{ALIPAY_APP_ID}"{cashier}","charset":"utf-8","currency":""#),
             key: format!(r#"","key_serial":"{}","merchant":""#, signer.serial()),
+            alipay_method: format!(r#"","method":"alipay.trade.page.pay{notify}","order_no":""#),
             alipay_rest: format!(
                 r#","product_code":"FAST_INSTANT_TRADE_PAY","sign_type":"{algorithm}","version":"1.0""#
             ),
-            wechat_app: String::from(r#","appId":"wx2026000000000001""#),
+            wechat_app: format!(r#","appId":"{WECHAT_APP_ID}""#),
             wechat_cashier: format!(r#"{cashier}","currency":""#),
             wechat_rest: format!(r#"","signType":"{algorithm}","timeStamp":""#),
             signer,
         }
     }
 
-    pub(crate) const fn signer(&self) -> &Signer {
+    /// The platform's key.
+    #[must_use]
+    pub const fn signer(&self) -> &Signer {
         &self.signer
     }
 
+    /// The signed parameters with which the payer pays: one JSON object, the same for every repeat.
+    ///
+    /// In Alipay style this is no call of the channel, so that what the wish asks for happens here. In WeChat style it
+    /// happened at prepay.
+    ///
+    /// # Errors
+    /// [`ChannelError::Permanent`] without the prepay id in WeChat style; in Alipay style also what the wish asks for.
+    pub fn pay_params(
+        &self,
+        order: &Order<'_>,
+        prepay: Option<&PrepayId>,
+        wish: &Wish,
+    ) -> Result<String, ChannelError> {
+        check_out_trade_no(order.out_trade_no)?;
+        match order.style {
+            ChannelStyle::Alipay => match Fault::wished(wish) {
+                Some(fault) => Err(fault.into()),
+                None => Ok(self.alipay(order, wish.drops_notification())),
+            },
+            ChannelStyle::Wechat => prepay
+                .and_then(|prepay| self.wechat(order, prepay, wish.drops_notification()))
+                .ok_or(ChannelError::permanent("PARAM_ERROR", "no prepay id of this channel")),
+        }
+    }
+
     /// Alipay style: needs nothing from the channel.
-    pub(crate) fn alipay(&self, order: &Order<'_>, drops_notification: bool) -> String {
+    fn alipay(&self, order: &Order<'_>, drops_notification: bool) -> String {
         let mut out = self.start(order);
         out.push_str(&self.alipay_app);
         self.push_currency_and_merchant(&mut out, order);
-        out.push_str(r#"","method":"alipay.trade.page.pay","order_no":""#);
+        out.push_str(&self.alipay_method);
         push_escaped(&mut out, order.order_no);
         out.push_str(r#"","out_trade_no":""#);
         push_escaped(&mut out, order.out_trade_no);
@@ -78,7 +126,7 @@ impl ParamsWriter {
 
     /// WeChat style: from the prepay id, whose second is the time stamp, so that a repeat gives the same parameters.
     /// Nothing if that id is none of this channel's.
-    pub(crate) fn wechat(&self, order: &Order<'_>, prepay: &PrepayId, drops_notification: bool) -> Option<String> {
+    fn wechat(&self, order: &Order<'_>, prepay: &PrepayId, drops_notification: bool) -> Option<String> {
         let time_stamp_s = prepay.as_str().strip_prefix("wx").and_then(|rest| rest.get(..10))?;
         let mut out = self.start(order);
         out.push_str(&self.wechat_app);
@@ -141,4 +189,6 @@ pub(crate) struct PayParams {
     /// WeChat style only.
     pub(crate) prepay: Option<PrepayId>,
     pub(crate) drops_notification: bool,
+    /// Where the news of the payment go; Alipay style only.
+    pub(crate) notify_url: Option<String>,
 }

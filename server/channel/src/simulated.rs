@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use payrig_api::ChannelStyle;
+use arc_swap::ArcSwap;
+use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
+use crate::behaviour::Present;
 use crate::books::{self, LedgerRow};
 use crate::clock::Clock;
-use crate::dice::Cast;
+use crate::dice::{Cast, Dice};
 use crate::error::ChannelError;
 use crate::faults::{Fate, Fault};
+use crate::keys::ChannelKeys;
 use crate::ledger::document::{EndDoc, KeyDoc, OrderDoc, RefundDoc};
 use crate::ledger::{Inserted, Ledger, LedgerError};
 use crate::notification::{Notification, PaidNotice, Sealer, Verifier};
-use crate::order::{CloseAnswer, Order, PrepayId, TradeState, Wish};
+use crate::order::{CloseAnswer, Order, PrepayId, TradeState, Wish, check_out_trade_no};
 use crate::outbox::{Notifications, Outbox, outbox};
-use crate::params::{ParamsWriter, prepay_id};
+use crate::params::{PayParamsWriter, prepay_id};
 use crate::profile::Profile;
-use crate::sign::{Purpose, SecretKey, SignatureError, Signer};
+use crate::sign::{Checker, Purpose, SecretKey, SignatureError, Signer};
 
 /// How a channel is set up.
 #[derive(Clone, Debug)]
@@ -30,6 +33,9 @@ pub struct Options {
     pub notification_capacity: usize,
     /// The secret behind the signatures; without one the ledger's own is used, which is made at its first opening.
     pub secret: Option<SecretKey>,
+    /// The keys of a channel that is a program of its own: the platform signs its parameters itself, and notifications go
+    /// out over HTTP. Without them everything is signed by keys derived from the secret.
+    pub keys: Option<ChannelKeys>,
 }
 
 impl Default for Options {
@@ -39,6 +45,7 @@ impl Default for Options {
             cashier_url: "http://127.0.0.1:8080/simulated/cashier".to_owned(),
             notification_capacity: 65_536,
             secret: None,
+            keys: None,
         }
     }
 }
@@ -50,18 +57,22 @@ pub struct SimulatedChannel {
 }
 
 pub(crate) struct Inner {
-    pub(crate) profile: Profile,
+    pub(crate) present: Arc<Present>,
+    /// Behind ids, which stay what they are when the profile changes.
+    pub(crate) seed: u64,
     pub(crate) ledger: Ledger,
     pub(crate) clock: Clock,
-    pub(crate) params: ParamsWriter,
-    pub(crate) outbox: Outbox,
-    verifier: Verifier,
+    /// None where the platform signs for itself.
+    params: Option<PayParamsWriter>,
+    /// Checks pay parameters and calls.
+    pub(crate) merchant: ArcSwap<Checker>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) speaks_http: bool,
+    verifier: ArcSwap<Verifier>,
 }
 
 const SECRET_KEY: &str = "secret";
-
-/// The longest `out_trade_no`, as Alipay has it.
-const OUT_TRADE_NO_MAX: usize = 64;
 
 impl SimulatedChannel {
     /// Starts the channel on a ledger. The outages of the profile count from now. The notifications are handed out once,
@@ -80,14 +91,28 @@ impl SimulatedChannel {
                 }
             }
         };
-        let seed = options.profile.seed;
+        let speaks_http = options.keys.is_some();
+        let (seed, params, keys) = match options.keys {
+            // A program keeps its ids over restarts with other profiles: they hang on the ledger.
+            Some(keys) => (seed_of(&secret), None, keys),
+            None => {
+                let seed = options.profile.seed;
+                let signer = Signer::hmac_sha256(&secret, Purpose::PayParams);
+                let merchant = signer.checker().clone();
+                let params = PayParamsWriter::with_seed(signer, seed, &options.cashier_url, None);
+                let own = Signer::hmac_sha256(&secret, Purpose::Notification);
+                (seed, Some(params), ChannelKeys { merchant, own })
+            }
+        };
         let clock = Clock::start();
-        let signer = Signer::hmac_sha256(&secret, Purpose::PayParams);
-        let sealer = Arc::new(Sealer::new(Signer::hmac_sha256(&secret, Purpose::Notification), seed));
-        let verifier = sealer.verifier();
-        let (outbox, notifications) = outbox(options.notification_capacity, sealer, clock);
-        let params = ParamsWriter::new(signer, seed, &options.cashier_url);
-        let inner = Inner { profile: options.profile, ledger, clock, params, outbox, verifier };
+        let present = Present::new(options.profile);
+        let sealer = Arc::new(Sealer::new(keys.own, seed));
+        let verifier = ArcSwap::from_pointee(sealer.verifier());
+        let (outbox, notifications) =
+            outbox(options.notification_capacity, Arc::clone(&sealer), clock, Arc::clone(&present));
+        let merchant = ArcSwap::from_pointee(keys.merchant);
+        let outbox = Arc::new(outbox);
+        let inner = Inner { present, seed, ledger, clock, params, merchant, sealer, outbox, speaks_http, verifier };
         Ok((Self { inner: Arc::new(inner) }, notifications))
     }
 
@@ -98,10 +123,22 @@ impl SimulatedChannel {
     /// order.
     pub async fn prepay(&self, order: &Order<'_>, wish: &Wish) -> Result<PrepayId, ChannelError> {
         let number = u64::from(wish.attempt);
-        self.call(Cast::Prepay, order.out_trade_no, number, Some(wish), self.prepay_now(order)).await
+        self.call(Cast::Prepay, order.out_trade_no, number, Some(wish), self.prepay_now(order, None)).await
     }
 
-    async fn prepay_now(&self, order: &Order<'_>) -> Result<PrepayId, ChannelError> {
+    /// The same, with the address to which the news of the payment go. The first one that comes with an order stays.
+    pub(crate) async fn prepay_notified(
+        &self,
+        order: &Order<'_>,
+        notify_url: &str,
+        wish: &Wish,
+    ) -> Result<PrepayId, ChannelError> {
+        let number = u64::from(wish.attempt);
+        let effect = self.prepay_now(order, Some(notify_url));
+        self.call(Cast::Prepay, order.out_trade_no, number, Some(wish), effect).await
+    }
+
+    async fn prepay_now(&self, order: &Order<'_>, notify_url: Option<&str>) -> Result<PrepayId, ChannelError> {
         check_out_trade_no(order.out_trade_no)?;
         let mut document = OrderDoc {
             merchant: order.merchant.to_owned(),
@@ -110,9 +147,12 @@ impl SimulatedChannel {
             currency: order.currency,
             style: order.style,
             prepaid_at_us: self.inner.clock.now_us(),
+            notify_url: notify_url.map(str::to_owned),
         };
         if let Inserted::Existing(theirs) = self.inner.ledger.insert(order.out_trade_no, &document).await? {
             document.prepaid_at_us = theirs.prepaid_at_us;
+            // A server that has moved is still the same one with the same order.
+            document.notify_url.clone_from(&theirs.notify_url);
             if document != theirs {
                 return Err(ChannelError::permanent("OUT_TRADE_NO_USED", "the number stands for another order"));
             }
@@ -121,7 +161,7 @@ impl SimulatedChannel {
         if let Some(EndDoc::Closed { .. }) = self.inner.ledger.get(order.out_trade_no).await? {
             return Err(ChannelError::permanent("ORDER_CLOSED", "the order is closed"));
         }
-        Ok(prepay_id(self.inner.profile.seed, order.out_trade_no, document.prepaid_at_us))
+        Ok(prepay_id(self.inner.seed, order.out_trade_no, document.prepaid_at_us))
     }
 
     /// The signed parameters with which the payer pays: one JSON object, the same for every repeat.
@@ -137,16 +177,9 @@ impl SimulatedChannel {
         prepay: Option<&PrepayId>,
         wish: &Wish,
     ) -> Result<String, ChannelError> {
-        check_out_trade_no(order.out_trade_no)?;
-        let params = &self.inner.params;
-        match order.style {
-            ChannelStyle::Alipay => match Fault::wished(wish) {
-                Some(fault) => Err(fault.into()),
-                None => Ok(params.alipay(order, wish.drops_notification())),
-            },
-            ChannelStyle::Wechat => prepay
-                .and_then(|prepay| params.wechat(order, prepay, wish.drops_notification()))
-                .ok_or(ChannelError::permanent("PARAM_ERROR", "no prepay id of this channel")),
+        match &self.inner.params {
+            Some(params) => params.pay_params(order, prepay, wish),
+            None => Err(ChannelError::permanent("NO_AUTH", "the platform signs its parameters itself")),
         }
     }
 
@@ -220,13 +253,13 @@ impl SimulatedChannel {
     /// # Errors
     /// [`SignatureError`]: nothing of the notification may be believed.
     pub fn verify(&self, notification: &Notification) -> Result<PaidNotice, SignatureError> {
-        self.inner.verifier.verify(notification)
+        self.inner.verifier.load().verify(notification)
     }
 
     /// What checks this channel's notifications, by itself.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        self.inner.verifier.clone()
+        Verifier::clone(&self.inner.verifier.load())
     }
 
     /// The first `limit` rows of the ledger after an `out_trade_no`, ordered by it. No fault strikes here.
@@ -237,10 +270,29 @@ impl SimulatedChannel {
         books::page(&self.inner.ledger, after, limit).await
     }
 
-    /// How this channel behaves.
+    /// How this channel behaves now.
     #[must_use]
-    pub fn profile(&self) -> &Profile {
-        &self.inner.profile
+    pub fn profile(&self) -> Profile {
+        self.inner.present.load().profile.clone()
+    }
+
+    /// Changes how this channel behaves; outages and spells count from now. Ids stay what they are.
+    pub fn set_profile(&self, profile: Profile) {
+        self.inner.present.set(profile, self.inner.clock.running());
+    }
+
+    /// How slowly the body of a call's answer comes, if it does.
+    pub(crate) fn slow_body(&self, out_trade_no: &str, number: u64) -> Option<std::time::Duration> {
+        let in_force = self.inner.present.load();
+        let profile = &in_force.profile;
+        profile.slow_body.draw(&mut Dice::cast(profile.seed, out_trade_no, Cast::SlowBody, number))
+    }
+
+    /// Signs and checks with these keys from now on.
+    pub fn set_keys(&self, keys: ChannelKeys) {
+        self.inner.verifier.store(Arc::new(Verifier::new([keys.own.checker().clone()])));
+        self.inner.merchant.store(Arc::new(keys.merchant));
+        self.inner.sealer.set_signer(keys.own);
     }
 
     /// How many notifications wait to be sent.
@@ -269,7 +321,11 @@ impl SimulatedChannel {
         effect: impl Future<Output = Result<T, ChannelError>>,
     ) -> Result<T, ChannelError> {
         let inner = &self.inner;
-        let fate = Fate::of(&inner.profile, cast, out_trade_no, number, wish, inner.clock.running());
+        let fate = {
+            let in_force = inner.present.load();
+            let running = in_force.running(inner.clock.running());
+            Fate::of(&in_force.profile, cast, out_trade_no, number, wish, running)
+        };
         if !fate.latency.is_zero() {
             sleep(fate.latency).await;
         }
@@ -284,11 +340,7 @@ impl SimulatedChannel {
     }
 }
 
-fn check_out_trade_no(out_trade_no: &str) -> Result<(), ChannelError> {
-    let fits = (1..=OUT_TRADE_NO_MAX).contains(&out_trade_no.len())
-        && out_trade_no.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits {
-        return Ok(());
-    }
-    Err(ChannelError::permanent("PARAM_ERROR", "an out_trade_no has 1 to 64 visible ASCII characters"))
+fn seed_of(secret: &SecretKey) -> u64 {
+    let digest = Sha256::new().chain_update(b"payrig-channel/ids").chain_update(secret.0).finalize();
+    digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }

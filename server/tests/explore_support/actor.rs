@@ -1,6 +1,7 @@
 //! A future that is polled by hand, one step at a time, and the gate that tells what its next step is.
 
 use std::{
+    hash::{DefaultHasher, Hasher as _},
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -148,4 +149,11 @@ pub(crate) fn wait_for_a_wake(is_woken: impl Fn() -> bool) {
         thread::park_timeout(LONG);
         assert!(is_woken() || began.elapsed() < LONG, "it waits for something that never comes");
     }
+}
+
+/// Tells things apart.
+pub(crate) fn number(of: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use payrig_channel::{LedgerRow, SimulatedChannel};
 use payrig_server::{
-    model::{Collection, Document, End, OpenTask, Outcome, OutcomeState, RoundId, TaskId},
+    model::{
+        Collection, DailyTotal, Document, End, OpenTask, Order, OrderPaid, Outcome, OutcomeState, RoundId, Shipment,
+        TaskId,
+    },
     store::{DocumentStore as _, Store},
 };
 
@@ -25,6 +28,12 @@ pub(crate) struct Books {
     pub(crate) settlements: BTreeMap<String, RoundId>,
     pub(crate) refunds: BTreeMap<RoundId, u64>,
     pub(crate) refunded: BTreeMap<RoundId, u64>,
+    /// By merchant and number.
+    pub(crate) orders: BTreeMap<String, Arc<Order>>,
+    /// By merchant and number.
+    pub(crate) shipments: BTreeMap<String, Arc<Shipment>>,
+    pub(crate) orders_paid: BTreeMap<RoundId, OrderPaid>,
+    pub(crate) daily_totals: BTreeMap<RoundId, DailyTotal>,
     pub(crate) ledger: BTreeMap<RoundId, LedgerRow>,
 }
 
@@ -47,7 +56,12 @@ impl Books {
     }
 
     fn add(&mut self, document: Document) {
+        let id = document.id();
         match document {
+            Document::Order(order) => drop(self.orders.insert(id, order)),
+            Document::Shipment(shipment) => drop(self.shipments.insert(id, shipment)),
+            Document::OrderPaid(paid) => drop(self.orders_paid.insert(paid.payment_no, paid)),
+            Document::DailyTotal(total) => drop(self.daily_totals.insert(total.payment_no, total)),
             Document::OpenTask(open) => drop(self.opens.insert(open.round_id(), open)),
             Document::IdempotencyKey(key) => drop(self.keys.insert(key.used.key.as_ref().to_owned(), key.task_id)),
             Document::OrderSlot(slot) => {

@@ -12,11 +12,13 @@ use payrig_server::{
     cache::{Cache, memory::MemoryCache},
     channel::{Channel, simulated::SimulatedChannel},
     clock::Clock,
+    dispatch::{self, Publisher, SUBSCRIBERS},
     metrics::Metrics,
     parts::{Locks, Parts, Settings},
     queue::{
         Queue, TaskQueue as _,
         memory::{MemoryQueue, Wheel},
+        success::{SubscriberQueue, memory::MemorySuccesses},
     },
     runner::Runner,
     store::Store,
@@ -26,7 +28,7 @@ use payrig_server::{
 use tokio::runtime::Runtime;
 
 use super::{
-    actor::finish,
+    actor::{finish, number},
     ops::{TASKS, task},
 };
 
@@ -34,6 +36,9 @@ use super::{
 pub(crate) const T0_US: u64 = 1_800_000_000_000_000;
 /// Longer than the pay window.
 pub(crate) const LATE_US: u64 = 16 * 60 * 1_000_000;
+
+/// Success messages that one subscriber may have waiting: few, so that there is not always room.
+const SUCCESSES: usize = 1;
 
 /// A running server.
 pub(crate) struct Life {
@@ -43,6 +48,7 @@ pub(crate) struct Life {
     pub(crate) stepped: Arc<Parts>,
     pub(crate) simulation: payrig_channel::SimulatedChannel,
     pub(crate) inbox: Inbox,
+    publisher: RefCell<Publisher>,
     _wheel: Wheel,
 }
 
@@ -132,10 +138,12 @@ impl Life {
         let started = payrig_channel::SimulatedChannel::start(ledger, options);
         let (simulation, notifications) = finish(started).expect("the ledger answers");
         let (queue, wheel) = MemoryQueue::new(32);
+        let (successes, announced) = dispatch::in_process(SUCCESSES);
         let plain = Parts {
             store: plain.clone(),
             cache: Cache::Memory(MemoryCache::new(64)),
             queue: Queue::Memory(queue),
+            successes,
             channel: Channel::Simulated(SimulatedChannel::new(simulation.clone())),
             clock: Clock::anchored(now_us),
             metrics: METRICS.with(Arc::clone),
@@ -144,7 +152,9 @@ impl Life {
         };
         let stepped = with(&plain, stepped, now_us);
         let inbox = Inbox { inner: RefCell::new((notifications, Vec::new(), Vec::new())) };
-        Self { plain: Arc::new(plain), stepped, simulation, inbox, _wheel: wheel }
+        let plain = Arc::new(plain);
+        let publisher = RefCell::new(Publisher::new(Arc::clone(&plain), announced));
+        Self { plain, stepped, simulation, inbox, publisher, _wheel: wheel }
     }
 
     /// Its clock goes forward to this time.
@@ -171,6 +181,33 @@ impl Life {
         }
     }
 
+    /// What was announced is in the subscribers' queues: nobody else has to do with it on the way.
+    pub(crate) fn publish(&self) {
+        finish(self.publisher.borrow_mut().publish_announced());
+    }
+
+    /// Every subscriber does all that it has to do.
+    pub(crate) fn serve_all(&self) {
+        self.publish();
+        for which in 0..SUBSCRIBERS.len() {
+            while self.has_work(which) {
+                finish(dispatch::serve_next(&self.plain, which));
+            }
+        }
+    }
+
+    /// Whether the subscriber has something to do now.
+    fn has_work(&self, which: usize) -> bool {
+        let stats = self.plain.successes.queues()[which].stats();
+        stats.waiting > 0 || stats.behind
+    }
+
+    /// What the subscribers' queues hold, as a number.
+    pub(crate) fn published(&self) -> u64 {
+        let queues = self.plain.successes.queues().iter();
+        number(&queues.map(|SubscriberQueue::Memory(queue)| (queue.waiting(), in_hand(queue))).collect::<Vec<_>>())
+    }
+
     /// What a start does, and what the sweeper does of what is old enough: all of it.
     pub(crate) fn come_to_rest(&self) {
         for _ in 0..2 {
@@ -178,9 +215,15 @@ impl Life {
             let recover = sweep::recover(&self.plain, self.plain.clock.now_us() + 1_000_000);
             // It takes its time between pages; the runtime's clock goes on by itself where nobody has anything to do.
             RUNTIME.with(|runtime| runtime.block_on(recover));
+            self.serve_all();
         }
         self.drain();
+        self.serve_all();
     }
+}
+
+fn in_hand(queue: &MemorySuccesses) -> (usize, bool) {
+    (queue.stats().unacknowledged, queue.stats().behind)
 }
 
 pub(crate) fn runner(parts: &Arc<Parts>) -> Runner {
@@ -192,6 +235,7 @@ fn with(parts: &Parts, store: &Store, now_us: u64) -> Arc<Parts> {
         store: store.clone(),
         cache: parts.cache.clone(),
         queue: parts.queue.clone(),
+        successes: parts.successes.clone(),
         channel: parts.channel.clone(),
         clock: Clock::anchored(now_us),
         metrics: Arc::clone(&parts.metrics),

@@ -1,11 +1,12 @@
 //! The promises as a pure model: what the documents and the channel's ledger must say, given what clients were told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use payrig_api::ShipMode;
 use payrig_channel::LedgerRow;
-use payrig_server::model::{Document, End, OutcomeState, RoundId, TaskId};
+use payrig_server::model::{Document, End, OutcomeState, RoundId, Shipment, TaskId};
 
-use super::books::Books;
+use super::{books::Books, ops::MERCHANT};
 
 /// What somebody was told, and may rely on from then on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +21,10 @@ pub(crate) enum Told {
     TookMoney { payment_no: RoundId },
     /// 200 for a notification that it took the money.
     Noticed { payment_no: RoundId },
+    /// 200 or 201 for an order over this amount.
+    OrderCreated { order_no: &'static str, amount_minor: u64 },
+    /// 200 for a shipment, with parcels over these amounts.
+    Shipped { order_no: &'static str, mode: ShipMode, amounts: Vec<u64> },
 }
 
 /// How far things have come.
@@ -39,6 +44,7 @@ pub(crate) fn violations(books: &Books, told: &[Told], moment: Moment) -> Vec<St
     check_slots(books, &mut wrong);
     check_payments(books, &mut wrong);
     check_rounds(books, &mut wrong);
+    check_orders(books, moment, &mut wrong);
     check_told(books, told, moment, &mut wrong);
     check_keys(books, told, &mut wrong);
     if moment >= Moment::AtRest {
@@ -164,6 +170,49 @@ fn check_rounds(books: &Books, wrong: &mut Vec<String>) {
     }
 }
 
+/// An order is paid once, by what settles it; at rest every settlement has had its two effects, and nothing else has.
+fn check_orders(books: &Books, moment: Moment, wrong: &mut Vec<String>) {
+    let settling: BTreeMap<RoundId, &String> = books.settlements.iter().map(|(order, by)| (*by, order)).collect();
+    for (payment_no, paid) in &books.orders_paid {
+        let key = format!("{}:{}", paid.merchant, paid.order_no);
+        let end = books.ends.get(payment_no);
+        let agrees = matches!(end, Some(End::Paid { transaction_id, paid_at_us, amount_minor })
+            if (transaction_id, paid_at_us, amount_minor) == (&paid.transaction_id, &paid.paid_at_us, &paid.amount_minor));
+        if settling.get(payment_no) != Some(&&key) || !agrees {
+            wrong.push(format!("order {key} is marked paid by {payment_no:?} as {paid:?}; its end is {end:?}"));
+        }
+    }
+    for (payment_no, total) in &books.daily_totals {
+        let agrees = matches!(books.ends.get(payment_no), Some(End::Paid { paid_at_us, amount_minor, .. })
+            if total.paid_day == paid_at_us / 86_400_000_000 && *amount_minor == total.amount_minor);
+        if !settling.contains_key(payment_no) || !agrees {
+            wrong.push(format!("{payment_no:?} counts in the totals as {total:?}"));
+        }
+    }
+    if moment >= Moment::AtRest {
+        for (payment_no, order) in &settling {
+            if !books.orders_paid.contains_key(payment_no) || !books.daily_totals.contains_key(payment_no) {
+                wrong.push(format!("{payment_no:?} settled order {order} and not every subscriber has had its effect"));
+            }
+        }
+    }
+    for (order, shipment) in &books.shipments {
+        let paid = books.orders_paid.get(&shipment.payment_no).map(|paid| paid.amount_minor);
+        let sum: u64 = shipment.children.iter().map(|child| child.amount_minor).sum();
+        if paid != Some(sum) || books.settlements.get(order) != Some(&shipment.payment_no) {
+            wrong.push(format!("order {order} was shipped as {shipment:?} and paid {paid:?}"));
+        }
+    }
+    let tasks = books.opens.values().map(|open| (open.round_id(), &open.task));
+    let ended = books.outcomes.values().map(|outcome| (outcome.round_id(), &outcome.task));
+    for (round, task) in tasks.chain(ended).filter(|(_, task)| task.items.is_some()) {
+        let order = books.orders.get(&task.order().document_id());
+        if books.holds_a_slot(round) && order.is_none_or(|order| order.amount_minor != task.amount_minor) {
+            wrong.push(format!("{round:?} came with items and may pay its order, which is {order:?}"));
+        }
+    }
+}
+
 /// Who was told something finds it so.
 fn check_told(books: &Books, told: &[Told], moment: Moment, wrong: &mut Vec<String>) {
     for told in told {
@@ -201,6 +250,22 @@ fn check_told(books: &Books, told: &[Told], moment: Moment, wrong: &mut Vec<Stri
                 let paid = matches!(books.ends.get(payment_no), Some(End::Paid { .. }));
                 if !paid && !books.notices.contains(payment_no) && !books.refunded.contains_key(payment_no) {
                     wrong.push(format!("the notice of {payment_no:?} was answered and is lost"));
+                }
+            }
+            Told::OrderCreated { order_no, amount_minor } => {
+                let order = books.orders.get(&format!("{MERCHANT}:{order_no}"));
+                if order.is_none_or(|order| order.amount_minor != *amount_minor) {
+                    wrong.push(format!("order {order_no} was created over {amount_minor} and is {order:?}"));
+                }
+            }
+            Told::Shipped { order_no, mode, amounts } => {
+                let shipment = books.shipments.get(&format!("{MERCHANT}:{order_no}"));
+                let same = |shipment: &Arc<Shipment>| {
+                    let stored = shipment.children.iter().map(|child| child.amount_minor);
+                    shipment.mode == *mode && stored.eq(amounts.iter().copied())
+                };
+                if !shipment.is_some_and(same) {
+                    wrong.push(format!("order {order_no} was shipped {mode:?} as {amounts:?} and is {shipment:?}"));
                 }
             }
             Told::TookMoney { payment_no } => {
@@ -319,6 +384,10 @@ pub(crate) fn gist(document: &Document) -> (RoundId, u64) {
         Document::PayTask(outcome) => (outcome.round_id(), outcome.state as u64 * 256 + u64::from(outcome.attempt)),
         Document::PaymentEnd(end) => (end.payment_no, u64::from(matches!(end.end, End::Paid { .. }))),
         Document::OrderSettlement(settlement) => (settlement.payment_no, 0),
+        Document::OrderPaid(paid) => (paid.payment_no, paid.amount_minor),
+        Document::DailyTotal(total) => (total.payment_no, total.amount_minor),
+        Document::Order(order) => (nobody, order.amount_minor),
+        Document::Shipment(shipment) => (shipment.payment_no, shipment.mode as u64),
         Document::Payment(_)
         | Document::Closing(_)
         | Document::Notice(_)

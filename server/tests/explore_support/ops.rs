@@ -2,10 +2,11 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
-use payrig_api::{ChannelStyle, Currency, Simulate, Submission, TaskInfo};
+use payrig_api::{ChannelStyle, Currency, Item, Simulate, Submission, TaskInfo};
 use payrig_channel::CashierError;
 use payrig_server::{
     channel::Channel,
+    dispatch,
     model::{KeyUse, OpenTask, PayTask, RoundId, TaskId},
     notice,
     parts::Parts,
@@ -47,6 +48,8 @@ pub(crate) struct Sub {
     /// So many of its first attempts fail, and it is not retried by itself.
     pub(crate) fails: u8,
     pub(crate) style: ChannelStyleName,
+    /// It brings its order along.
+    pub(crate) items: bool,
 }
 
 /// [`ChannelStyle`], in an order.
@@ -73,6 +76,8 @@ pub(crate) enum Op {
     Notify,
     /// The runner takes a delivery.
     Deliver,
+    /// The subscriber with this number takes what it has to do.
+    Serve(usize),
     /// The sweeper visits this task and round.
     Visit(u64, u8),
     /// The sweeper finds this key, expired.
@@ -92,7 +97,7 @@ pub(crate) type Ears = Rc<RefCell<Heard>>;
 
 impl Sub {
     pub(crate) const fn new(task: u64, order: &'static str) -> Self {
-        Self { task, order, key: None, fails: 0, style: ChannelStyleName::Alipay }
+        Self { task, order, key: None, fails: 0, style: ChannelStyleName::Alipay, items: false }
     }
 
     pub(crate) const fn keyed(self, key: &'static str, body: u8) -> Self {
@@ -101,6 +106,10 @@ impl Sub {
 
     pub(crate) const fn failing(self, fails: u8) -> Self {
         Self { fails, ..self }
+    }
+
+    pub(crate) const fn with_items(self) -> Self {
+        Self { items: true, ..self }
     }
 
     pub(crate) const fn wechat(self) -> Self {
@@ -116,7 +125,7 @@ impl Sub {
                 ChannelStyleName::Alipay => ChannelStyle::Alipay,
                 ChannelStyleName::Wechat => ChannelStyle::Wechat,
             },
-            items: None,
+            items: self.items.then(|| items(AMOUNT_MINOR)),
             task_info: TaskInfo { need_retry: self.fails == 0, ..TaskInfo::default() },
             simulate: (self.fails > 0).then_some(Simulate { fail_first: self.fails, ..Simulate::default() }),
         };
@@ -124,6 +133,18 @@ impl Sub {
         let key = self.key.map(|(key, body)| KeyUse { key: key.into(), body_sha256: [body; 32] });
         Arc::new(OpenTask { task: Arc::new(task), round: 1, accepted_at_us, attempts_before: 0, key })
     }
+}
+
+/// Two sellers' things of this price together.
+pub(crate) fn items(amount_minor: u64) -> Vec<Item> {
+    let item = |seller: &str, unit_price_minor| Item {
+        sku: seller.to_owned(),
+        quantity: 1,
+        unit_price_minor,
+        seller: Some(seller.to_owned()),
+        warehouse: None,
+    };
+    vec![item("one", 1_000), item("other", amount_minor - 1_000)]
 }
 
 /// A service of its own for one request, with the publisher behind it.
@@ -162,6 +183,12 @@ pub(crate) fn actor(op: Op, life: &Rc<Life>, ears: &Ears) -> Actor {
                 }
             };
             Actor::new(Box::pin(deliver), None)
+        }
+        Op::Serve(which) => {
+            let serve = async move {
+                dispatch::serve_next(&parts, which).await;
+            };
+            Actor::new(Box::pin(serve), None)
         }
         Op::Visit(number, round) => Actor::new(Box::pin(visit(parts, task(number).round(round), ears)), None),
         Op::ForgetKey(key) => {
@@ -263,7 +290,7 @@ async fn pay(service: &PayService, life: &Life, payment_no: RoundId, ears: &Ears
     }
 }
 
-async fn notify(life: &Life, ears: &Ears) {
+pub(crate) async fn notify(life: &Life, ears: &Ears) {
     let notification = life.inbox.first().await;
     let Channel::Simulated(channel) = &life.stepped.channel;
     let learnt = channel.verify(&notification).expect("the channel's own signature");

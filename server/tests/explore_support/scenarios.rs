@@ -11,7 +11,7 @@ use super::{
     CHANNEL_LIED,
     actor::finish,
     life::{Life, T0_US},
-    ops::{Ears, MERCHANT, Op, Sub, query, retry, service, submit, task},
+    ops::{Ears, MERCHANT, Op, Sub, notify, query, retry, service, submit, task},
 };
 
 /// A beginning, and the operations of which two or three are taken, each as often as it stands in the list.
@@ -190,6 +190,44 @@ pub(crate) const ALL: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "paid, and nobody has heard of it",
+        late: false,
+        begin: |life, ears| {
+            accept(life, KEYED, ears);
+            life.drain();
+            look(life, 1, ears);
+            take_money(life);
+        },
+        ops: &[Op::Notify, Op::Notify, Op::Serve(0), Op::Serve(1), Op::Visit(1, 1), Op::Query(1)],
+    },
+    Scenario {
+        name: "paid and published",
+        late: false,
+        begin: |life, ears| {
+            accept(life, KEYED, ears);
+            life.drain();
+            look(life, 1, ears);
+            take_money(life);
+            finish(notify(life, ears));
+            life.publish();
+        },
+        ops: &[Op::Serve(0), Op::Serve(0), Op::Serve(1), Op::Serve(1), Op::Notify, Op::Visit(1, 1), Op::Query(1)],
+    },
+    Scenario {
+        name: "an order that comes with its submission",
+        late: false,
+        begin: |_, _| {},
+        ops: &[
+            Op::Submit(KEYED.with_items()),
+            Op::Submit(REPEAT.with_items()),
+            Op::Submit(SAME_ORDER.with_items()),
+            Op::Submit(SAME_ORDER),
+            Op::Deliver,
+            Op::Visit(1, 1),
+            Op::Visit(4, 1),
+        ],
+    },
+    Scenario {
         name: "an expired key",
         late: false,
         begin: |life, _| write_expired_key(life),
@@ -227,6 +265,13 @@ fn look(life: &Life, number: u64, ears: &Ears) {
 fn send_again(life: &Life, sub: Sub) {
     let message = Message::first(sub.open(T0_US), T0_US);
     finish(life.plain.queue.offer(vec![message])).expect("there is room");
+}
+
+/// The payer of the first task pays.
+fn take_money(life: &Life) {
+    let payment = finish(life.plain.store.payment(task(1).round(1))).expect("memory does not fail");
+    let payment = payment.expect("its attempt was made");
+    finish(life.simulation.cashier(payment.pay_params.as_bytes())).expect("it is open");
 }
 
 fn write_closed(life: &Life) {

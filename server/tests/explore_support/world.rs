@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    hash::{DefaultHasher, Hasher as _},
     rc::Rc,
     sync::Arc,
 };
@@ -15,7 +14,7 @@ use payrig_server::{
 };
 
 use super::{
-    actor::{Actor, Step, Stepping, finish},
+    actor::{Actor, Step, Stepping, finish, number},
     life::{LATE_US, Life, T0_US},
     model::{Moment, gist},
     ops::{Ears, Op, Sub, actor, task},
@@ -57,6 +56,7 @@ pub(crate) struct Traces {
 struct Memory {
     cache: u64,
     queue: u64,
+    published: u64,
     heard: u64,
 }
 
@@ -64,12 +64,6 @@ struct Memory {
 pub(crate) type Write = Step;
 /// Who writes what.
 pub(crate) type Written = HashSet<(usize, Write)>;
-
-fn number(of: &impl std::hash::Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
 
 impl World {
     pub(crate) fn begin(scenario: &Scenario, ops: &[Op]) -> Self {
@@ -146,6 +140,7 @@ impl World {
     pub(crate) fn repeat(&mut self, path: &[usize], traces: Traces) {
         for at in path {
             self.actors[*at].step(&self.stepping);
+            self.life.publish();
         }
         self.traces = traces;
     }
@@ -165,6 +160,7 @@ impl World {
         let waiting = self.life.plain.queue.stats().waiting;
         let (looked_up, locks, others) = (self.looked_up(), self.life.locks(), self.may_step());
         self.actors[at].step(&self.stepping);
+        self.life.publish();
         let (now_locks, now_others) = (self.life.locks(), self.may_step());
         let now_waiting = self.life.plain.queue.stats().waiting;
         let before = self.traces.memory;
@@ -202,7 +198,8 @@ impl World {
 
     /// Whether a step may have looked at something beside the store and the ledger, and left no trace of that.
     fn looks_unseen(&self, at: usize, made: Option<&Step>) -> bool {
-        let Some(made) = made else { return self.traces.learnt[at] == 0 };
+        // A subscriber looks into its queue when it is woken, too.
+        let Some(made) = made else { return self.traces.learnt[at] == 0 || matches!(self.ops[at], Op::Serve(_)) };
         match self.ops[at] {
             // Before it is cancelled, the cache tells how far an open task has come.
             Op::Cancel(_) => matches!(made.collection, Collection::OpenTasks | Collection::OrderSlots),
@@ -227,7 +224,12 @@ impl World {
     }
 
     fn memory(&self) -> Memory {
-        Memory { cache: self.cache_number(), queue: number(&self.traces.queued), heard: self.heard_number() }
+        Memory {
+            cache: self.cache_number(),
+            queue: number(&self.traces.queued),
+            published: self.life.published(),
+            heard: self.heard_number(),
+        }
     }
 
     /// The client of this operation goes away.
@@ -297,9 +299,9 @@ impl World {
             .map(|at| (self.ops[at], self.traces.learnt[at], self.actors[at].is_answered()))
             .collect();
         actors.sort_unstable();
-        let Memory { cache, queue, .. } = self.traces.memory;
+        let Memory { cache, queue, published, .. } = self.traces.memory;
         let blocked: Vec<_> = self.traces.blocked.iter().map(|at| (self.ops[*at], self.traces.learnt[*at])).collect();
-        number(&(self.lasting(), cache, queue, actors, blocked))
+        number(&(self.lasting(), cache, queue, published, actors, blocked))
     }
 
     /// Everything that is lost in a crash is lost; then a start, and all that follows by itself.
@@ -316,7 +318,7 @@ impl World {
     pub(crate) fn end(mut self) -> Vec<String> {
         let mut wrong = self.check(Moment::Anytime);
         for (op, actor) in self.ops.iter().zip(&self.actors) {
-            if !actor.is_answered() && !matches!(op, Op::Deliver | Op::Notify) {
+            if !actor.is_answered() && !matches!(op, Op::Deliver | Op::Notify | Op::Serve(_)) {
                 wrong.push(format!("{op:?} waits for ever"));
             }
         }

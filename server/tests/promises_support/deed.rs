@@ -3,10 +3,12 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use payrig_api::{Currency, NewOrder, ShipMode};
 use payrig_server::{
     channel::{Channel, PaidNotice},
     model::{Document, End, OutcomeState, PaymentEnd, RoundId},
     notice,
+    order::{self, NotCreated, NotShipped},
     parts::Parts,
     store::StoreError,
     sweep,
@@ -17,7 +19,7 @@ use crate::explore_support::{
     actor::Actor,
     life::Life,
     model::Told,
-    ops::{Ears, Op, actor, task},
+    ops::{Ears, MERCHANT, Op, actor, items, task},
 };
 
 /// Something that happens.
@@ -28,6 +30,10 @@ pub(crate) enum Deed {
     Notification(usize, Amiss),
     /// The sweeper looks at everything, as at a start.
     Sweep,
+    /// A client creates the order with this number, over this amount.
+    Create(&'static str, u64),
+    /// A client ships it.
+    Ship(&'static str, ShipMode),
     /// The end of this task's and round's payment is written down as closed, and the channel has not closed it.
     Lie(u64, u8),
 }
@@ -53,6 +59,12 @@ pub(crate) fn begin(deed: Deed, life: &Rc<Life>, ears: &Ears) -> Actor {
         Deed::Sweep => {
             let sweep = async move { sweep::recover(&parts, parts.clock.now_us() + 1_000_000).await };
             Actor::new(Box::pin(sweep), None)
+        }
+        Deed::Create(order_no, amount_minor) => {
+            Actor::new(Box::pin(async move { create(&parts, order_no, amount_minor, &ears).await }), None)
+        }
+        Deed::Ship(order_no, mode) => {
+            Actor::new(Box::pin(async move { ship(&parts, order_no, mode, &ears).await }), None)
         }
         Deed::Lie(number, round) => {
             let lie = async move {
@@ -90,6 +102,32 @@ async fn notify(life: &Life, which: usize, amiss: Amiss, ears: &Ears) {
         Ok(()) if amiss == Amiss::Amount => {}
         Ok(()) => heard.told.push(Told::Noticed { payment_no }),
         Err(error) => heard.absurd.push(format!("a notification: {error}")),
+    }
+}
+
+async fn create(parts: &Parts, order_no: &'static str, amount_minor: u64, ears: &Ears) {
+    let items = Some(items(amount_minor));
+    let new = NewOrder { order_no: order_no.to_owned(), amount_minor, currency: Currency::CNY, items };
+    let answer = order::create(parts, MERCHANT, new).await;
+    let mut heard = ears.borrow_mut();
+    match answer {
+        Ok(_) => heard.told.push(Told::OrderCreated { order_no, amount_minor }),
+        Err(NotCreated::Differs(_)) => {}
+        Err(error) => heard.absurd.push(format!("order {order_no}: {error}")),
+    }
+}
+
+async fn ship(parts: &Parts, order_no: &'static str, mode: ShipMode, ears: &Ears) {
+    let answer = order::ship(parts, MERCHANT, order_no, mode).await;
+    let mut heard = ears.borrow_mut();
+    match answer {
+        Ok(order) => {
+            let children = order.children.unwrap_or_default();
+            let amounts = children.iter().map(|child| child.amount_minor).collect();
+            heard.told.push(Told::Shipped { order_no, mode, amounts });
+        }
+        Err(NotShipped::NotFound | NotShipped::NotPaid | NotShipped::Otherwise(_)) => {}
+        Err(NotShipped::Store(error)) => heard.absurd.push(format!("shipment of {order_no}: {error}")),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use payrig_api::ShipMode;
 use payrig_server::model::TaskId;
 use proptest::prelude::*;
 
-use crate::explore_support::ops::{Op, Sub, task};
+use crate::explore_support::ops::{AMOUNT_MINOR, Op, Sub, task};
 
 use super::deed::{Amiss, Deed};
 
@@ -81,6 +82,7 @@ pub(crate) enum Wish {
         key: Option<u8>,
         fails: u8,
         wechat: bool,
+        items: bool,
     },
     /// The same submission again.
     Repeat(u8),
@@ -89,6 +91,17 @@ pub(crate) enum Wish {
     Query(u8),
     Pay(u8, u8),
     Deliver,
+    /// A subscriber takes what it has to do.
+    Serve(u8),
+    /// A client creates an order, over the amount that is paid for it or another.
+    Create {
+        order: u8,
+        other_amount: bool,
+    },
+    Ship {
+        order: u8,
+        by_merchant: bool,
+    },
     Visit(u8, u8),
     Sweep,
     Notification(u8, Amiss),
@@ -102,8 +115,9 @@ const KEYS: [&str; 3] = ["k-1", "k-2", "k-3"];
 fn submit() -> impl Strategy<Value = Wish> {
     let order = prop_oneof![3 => Just(0), 1 => Just(1)];
     let fails = prop_oneof![2 => Just(0), 1 => 1_u8..=3];
-    (order, proptest::option::weighted(0.7, 0_u8..3), fails, any::<bool>())
-        .prop_map(|(order, key, fails, wechat)| Wish::Submit { order, key, fails, wechat })
+    let items = proptest::bool::weighted(0.3);
+    (order, proptest::option::weighted(0.7, 0_u8..3), fails, any::<bool>(), items)
+        .prop_map(|(order, key, fails, wechat, items)| Wish::Submit { order, key, fails, wechat, items })
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -119,6 +133,10 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => target().prop_map(Wish::Query),
         8 => (target(), round()).prop_map(|(target, round)| Wish::Pay(target, round)),
         5 => Just(Wish::Deliver),
+        5 => (0..2_u8).prop_map(Wish::Serve),
+        1 => (0..2_u8, proptest::bool::weighted(0.2))
+            .prop_map(|(order, other_amount)| Wish::Create { order, other_amount }),
+        2 => (0..2_u8, any::<bool>()).prop_map(|(order, by_merchant)| Wish::Ship { order, by_merchant }),
         3 => (target(), round()).prop_map(|(target, round)| Wish::Visit(target, round)),
         2 => Just(Wish::Sweep),
         5 => (target(), amiss).prop_map(|(which, amiss)| Wish::Notification(which, amiss)),
@@ -129,7 +147,7 @@ fn wish() -> impl Strategy<Value = Wish> {
 /// Two that get in each other's way.
 fn rivals() -> impl Strategy<Value = [Wish; 2]> {
     let key = 0..u8::try_from(KEYS.len()).unwrap_or(1);
-    let submission = |order, key| Wish::Submit { order, key: Some(key), fails: 0, wechat: false };
+    let submission = |order, key| Wish::Submit { order, key: Some(key), fails: 0, wechat: false, items: false };
     prop_oneof![
         1 => (any::<bool>(), key).prop_map(move |(other, key)| [submission(0, key), submission(u8::from(other), key)]),
         2 => Just([Wish::Deliver, Wish::Cancel(0)]),
@@ -137,6 +155,8 @@ fn rivals() -> impl Strategy<Value = [Wish; 2]> {
         1 => Just([Wish::Pay(0, 1), Wish::Cancel(0)]),
         1 => Just([Wish::Lie(0, 1), Wish::Pay(0, 1)]),
         1 => Just([Wish::Lie(0, 1), Wish::Notification(0, Amiss::Nothing)]),
+        2 => Just([Wish::Serve(0), Wish::Serve(1)]),
+        1 => Just([Wish::Create { order: 0, other_amount: false }, Wish::Ship { order: 0, by_merchant: true }]),
         1 => Just([Wish::Retry(0), Wish::Retry(0)]),
         1 => Just([Wish::Visit(0, 1), Wish::Cancel(0)]),
         1 => any::<u8>().prop_map(|which| [Wish::Notification(which, Amiss::Nothing); 2]),
@@ -198,12 +218,13 @@ pub(crate) struct Cast {
 impl Cast {
     pub(crate) fn deed(&mut self, wish: Wish) -> Deed {
         match wish {
-            Wish::Submit { order, key, fails, wechat } => {
+            Wish::Submit { order, key, fails, wechat, items } => {
                 let own = u64::try_from(self.subs.len()).unwrap_or(0);
                 let sub = Sub::new(own, ORDERS[usize::from(order)]).failing(fails);
                 let sub = if wechat { sub.wechat() } else { sub };
+                let sub = if items { sub.with_items() } else { sub };
                 // The same body is the same submission.
-                let body = order * 16 + fails * 2 + u8::from(wechat);
+                let body = u8::from(items) * 64 + order * 16 + fails * 2 + u8::from(wechat);
                 let sub = key.map_or(sub, |key| sub.keyed(KEYS[usize::from(key)], body));
                 self.subs.push(sub);
                 Deed::Op(Op::Submit(sub))
@@ -219,6 +240,14 @@ impl Cast {
             Wish::Query(target) => Deed::Op(Op::Query(self.task(target))),
             Wish::Pay(target, round) => Deed::Op(Op::Pay(self.task(target), round)),
             Wish::Deliver => Deed::Op(Op::Deliver),
+            Wish::Serve(which) => Deed::Op(Op::Serve(usize::from(which))),
+            Wish::Create { order, other_amount } => {
+                Deed::Create(ORDERS[usize::from(order)], AMOUNT_MINOR + u64::from(other_amount))
+            }
+            Wish::Ship { order, by_merchant } => {
+                let mode = if by_merchant { ShipMode::ByMerchant } else { ShipMode::None };
+                Deed::Ship(ORDERS[usize::from(order)], mode)
+            }
             Wish::Visit(target, round) => Deed::Op(Op::Visit(self.task(target), round)),
             Wish::Sweep => Deed::Sweep,
             Wish::Notification(which, amiss) => Deed::Notification(usize::from(which), amiss),
@@ -255,6 +284,6 @@ impl Deed {
 
     /// Whether it may have nothing to do for ever: nothing is queued, no notification comes.
     pub(crate) fn may_wait(self) -> bool {
-        matches!(self, Self::Op(Op::Deliver) | Self::Notification(..))
+        matches!(self, Self::Op(Op::Deliver | Op::Serve(_)) | Self::Notification(..))
     }
 }

@@ -43,6 +43,9 @@ pub(crate) struct Count {
     pub(crate) refused: usize,
     pub(crate) later_rounds: usize,
     pub(crate) later_slots: usize,
+    /// Settlements that every subscriber has had its effect of.
+    pub(crate) announced: usize,
+    pub(crate) shipped: usize,
 }
 
 /// The folder, and the life that now is.
@@ -110,8 +113,9 @@ impl Cards {
         }
     }
 
-    fn step(&mut self, at: usize, stepping: &Stepping) {
+    fn step(&mut self, at: usize, stepping: &Stepping, life: &Life) {
         self.actors[at].1.step(stepping);
+        life.publish();
     }
 
     /// Whether it waits for the commit thread, or for others.
@@ -236,7 +240,7 @@ impl World {
         }
         self.count.steps += 1;
         cards.leave(at);
-        cards.step(at, &self.stepping);
+        cards.step(at, &self.stepping, &self.open.life);
         if step.hurried && cards.waits(at) {
             cards.writing.push(at);
             return true;
@@ -244,7 +248,7 @@ impl World {
         // The answer belongs to the step, however many times it has to be looked for.
         self.wait_for_writes(cards);
         while cards.goes_on(at) {
-            cards.step(at, &self.stepping);
+            cards.step(at, &self.stepping, &self.open.life);
             self.wait_for_writes(cards);
         }
         true
@@ -304,6 +308,8 @@ impl World {
         self.count.paid = books.ends.values().filter(|end| matches!(end, PaymentEnd::Paid { .. })).count();
         self.count.closed = books.ends.len() - self.count.paid;
         self.count.refunded = books.refunded.len();
+        self.count.announced = books.daily_totals.len();
+        self.count.shipped = books.shipments.len();
         self.count.later_rounds = books.outcomes.keys().filter(|round| round.round > 1).count();
         self.count.later_slots = books.slots.values().map(|holders| holders.len() - 1).sum();
     }
@@ -325,5 +331,7 @@ impl std::ops::AddAssign for Count {
         self.refused += other.refused;
         self.later_rounds += other.later_rounds;
         self.later_slots += other.later_slots;
+        self.announced += other.announced;
+        self.shipped += other.shipped;
     }
 }

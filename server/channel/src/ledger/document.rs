@@ -21,6 +21,8 @@ pub(crate) struct OrderDoc {
     pub(crate) currency: Currency,
     pub(crate) style: ChannelStyle,
     pub(crate) prepaid_at_us: u64,
+    /// Where the news of the payment go; nobody where the channel lives in the server's process.
+    pub(crate) notify_url: Option<String>,
 }
 
 /// The one end of an order: whoever inserts it first decides between paid and closed.
@@ -37,6 +39,8 @@ pub(crate) struct PaidDoc {
     pub(crate) merchant: String,
     pub(crate) order_no: String,
     pub(crate) style: ChannelStyle,
+    /// Where the news of the payment go; nobody if none shall.
+    pub(crate) notify_url: Option<String>,
 }
 
 /// Money was given back.
@@ -44,6 +48,13 @@ pub(crate) struct PaidDoc {
 pub(crate) struct RefundDoc {
     pub(crate) amount_minor: u64,
     pub(crate) refunded_at_us: u64,
+}
+
+/// The server has acknowledged the news of a payment. Written some time after that: without it they are repeated once
+/// more by the next start.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct ToldDoc {
+    pub(crate) told_at_us: u64,
 }
 
 /// The secret from which the keys of this ledger's channel are derived.
@@ -62,12 +73,20 @@ impl Document for RefundDoc {
     const SHELF: Shelf = Shelf::Refunds;
 }
 
+impl Document for ToldDoc {
+    const SHELF: Shelf = Shelf::Told;
+}
+
 impl Document for KeyDoc {
     const SHELF: Shelf = Shelf::Keys;
 }
 
 /// Stands before every document, so that a later layout can tell these apart.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// Lacks `notify_url`, which is the last member of whatever has it.
+const WITHOUT_NOTIFY_URL: u8 = 1;
+/// An absent last member as postcard writes it.
+const ABSENT: u8 = 0;
 
 pub(crate) fn encode<D: Document>(document: &D) -> Result<Vec<u8>, LedgerError> {
     let mut bytes = Vec::with_capacity(128);
@@ -77,9 +96,55 @@ pub(crate) fn encode<D: Document>(document: &D) -> Result<Vec<u8>, LedgerError> 
 
 pub(crate) fn decode<D: Document>(key: &str, bytes: &[u8]) -> Result<D, LedgerError> {
     let damaged = |what: String| LedgerError::Damaged { shelf: D::SHELF.name(), key: key.to_owned(), what };
-    match bytes.split_first() {
-        Some((&LAYOUT, document)) => postcard::from_bytes(document).map_err(|source| damaged(source.to_string())),
-        Some((layout, _)) => Err(damaged(format!("layout {layout}; this version reads layout {LAYOUT}"))),
-        None => Err(damaged("it is empty".to_owned())),
+    let read = match bytes.split_first() {
+        Some((&LAYOUT, document)) => postcard::from_bytes(document),
+        // Whatever has no such member leaves the byte alone.
+        Some((&WITHOUT_NOTIFY_URL, document)) => postcard::from_bytes(&[document, &[ABSENT]].concat()),
+        Some((layout, _)) => return Err(damaged(format!("layout {layout}; this version reads layouts 1 and 2"))),
+        None => return Err(damaged("it is empty".to_owned())),
+    };
+    read.map_err(|source| damaged(source.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first layout wrote, member by member.
+    #[derive(Serialize)]
+    struct FirstPaid {
+        paid: Paid,
+        merchant: String,
+        order_no: String,
+        style: ChannelStyle,
+    }
+
+    #[derive(Serialize)]
+    enum FirstEnd {
+        Paid(FirstPaid),
+        Closed { closed_at_us: u64 },
+    }
+
+    #[test]
+    fn the_first_layout_is_still_read() {
+        let paid = Paid { transaction_id: "20".to_owned(), paid_at_us: 5, amount_minor: 7, currency: Currency::CNY };
+        let (merchant, order_no) = ("m".to_owned(), "o".to_owned());
+        let style = ChannelStyle::Wechat;
+        let ends = [
+            FirstEnd::Paid(FirstPaid {
+                paid: paid.clone(),
+                merchant: merchant.clone(),
+                order_no: order_no.clone(),
+                style,
+            }),
+            FirstEnd::Closed { closed_at_us: 9 },
+        ];
+        let read = ends.map(|end| {
+            let bytes = postcard::to_extend(&end, vec![WITHOUT_NOTIFY_URL]).unwrap();
+            decode::<EndDoc>("k", &bytes).unwrap()
+        });
+        let expected = EndDoc::Paid(PaidDoc { paid, merchant, order_no, style, notify_url: None });
+        assert_eq!(read, [expected, EndDoc::Closed { closed_at_us: 9 }]);
+        assert!(decode::<EndDoc>("k", &[3, 0]).is_err() && decode::<EndDoc>("k", &[]).is_err());
     }
 }

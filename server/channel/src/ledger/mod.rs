@@ -49,6 +49,7 @@ pub(crate) enum Shelf {
     Ends,
     Refunds,
     Keys,
+    Told,
 }
 
 /// What an insert found.
@@ -63,8 +64,8 @@ pub(crate) enum Inserted<D> {
 // === impl Shelf ===
 
 impl Shelf {
-    const COUNT: usize = 4;
-    const ALL: [Self; Self::COUNT] = [Self::Orders, Self::Ends, Self::Refunds, Self::Keys];
+    const COUNT: usize = 5;
+    const ALL: [Self; Self::COUNT] = [Self::Orders, Self::Ends, Self::Refunds, Self::Keys, Self::Told];
 
     const fn name(self) -> &'static str {
         match self {
@@ -72,6 +73,7 @@ impl Shelf {
             Self::Ends => "ends",
             Self::Refunds => "refunds",
             Self::Keys => "keys",
+            Self::Told => "told",
         }
     }
 
@@ -128,6 +130,24 @@ impl Ledger {
             key: key.to_owned(),
             what: "it stood in the way of an insert and has gone".to_owned(),
         })
+    }
+
+    /// Inserts many documents, each unless there is one, in one commit.
+    pub(crate) async fn insert_all<D: Document>(&self, documents: &[(String, D)]) -> Result<(), LedgerError> {
+        let mut entries = Vec::with_capacity(documents.len());
+        for (key, document) in documents {
+            let value = encode(document)?;
+            match self {
+                Self::Memory(memory) => drop(memory.insert(D::SHELF, key, value).await),
+                Self::Durable(_) => {
+                    entries.push(vec![Entry { space: D::SHELF.space(), key: key.as_bytes().to_vec(), value }]);
+                }
+            }
+        }
+        if let Self::Durable(commit) = self {
+            commit.insert(entries).await?;
+        }
+        Ok(())
     }
 
     /// The document with this id, if there is one; it is durable.

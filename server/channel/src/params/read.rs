@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, de};
 use super::{DROP_NOTIFICATION, PREPAY_PACKAGE, PayParams};
 use crate::json::{push_escaped, push_u64};
 use crate::order::PrepayId;
-use crate::sign::{SignatureError, Signer};
+use crate::sign::{Checker, SignatureError};
 
 /// Reads parameters and checks their signature over every member.
 ///
 /// # Errors
 /// [`SignatureError::Malformed`] for what is no set of parameters at all, the others for what was tampered with.
-pub(crate) fn read(body: &[u8], signer: &Signer) -> Result<PayParams, SignatureError> {
+pub(crate) fn read(body: &[u8], checker: &Checker) -> Result<PayParams, SignatureError> {
     let Members(mut members) = serde_json::from_slice::<Members<'_>>(body)
         .map_err(|_| SignatureError::Malformed("a JSON object of texts and integers"))?;
     members.sort_by(|one, other| one.0.0.cmp(&other.0.0));
@@ -25,10 +25,10 @@ pub(crate) fn read(body: &[u8], signer: &Signer) -> Result<PayParams, SignatureE
     let members = Sorted(members);
     let serial = members.text("key_serial").ok_or(SignatureError::Malformed("key_serial"))?;
     let signature = members.text("sign").ok_or(SignatureError::Malformed("sign"))?;
-    if serial != signer.serial() {
+    if serial != checker.serial() {
         return Err(SignatureError::UnknownSerial);
     }
-    signer.check(&[members.signed_text(body.len()).as_bytes()], signature)?;
+    checker.check(&[members.signed_text(body.len()).as_bytes()], signature)?;
     members.pay_params().map_err(SignatureError::Malformed)
 }
 
@@ -89,6 +89,7 @@ impl Sorted<'_> {
             style: if prepay.is_some() { ChannelStyle::Wechat } else { ChannelStyle::Alipay },
             prepay,
             drops_notification: passed_back == Some(DROP_NOTIFICATION),
+            notify_url: self.text("notify_url").map(str::to_owned),
         })
     }
 }

@@ -57,6 +57,14 @@ fn what_cannot_be_taken_is_named_with_what_can() {
         ("transient=99%,permanent=1%,lost-answer=1%", "transient=99%", "sum"),
         ("outage=5s..5s", "outage=5s..5s", "from..to"),
         ("outage=5s", "outage=5s", "from..to"),
+        ("spells=20s", "spells=20s", "good/bad"),
+        ("spells=0ms/1s", "spells=0ms/1s", "1ms"),
+        ("bad-latency=1s", "bad-latency=1s", "spells"),
+        ("transient-codes=RULE_LIMIT", "transient-codes=RULE_LIMIT", "BANK_ERROR"),
+        ("permanent-codes=", "permanent-codes=", "NO_AUTH"),
+        ("slow-body=5s", "slow-body=5s", "chance/duration"),
+        ("notify-late=2/5s", "notify-late=2/5s", "chance/duration"),
+        ("notify-lost=5", "notify-lost=5", "%"),
         ("seed=x", "seed=x", "integer"),
         ("seed=1,seed=2", "seed=2", "once"),
     ] {
@@ -86,6 +94,33 @@ fn a_drawn_delay_has_its_median_and_p99() {
     assert!((0.225..0.280).contains(&p99), "p99 {p99}");
 }
 
+#[test]
+fn spells_come_as_often_as_they_last_and_are_bad_once_a_cycle() {
+    let profile: Profile = "quiet,latency=1ms,spells=20s/2s,bad-latency=9ms".parse().unwrap();
+    let at = |ms| *profile.latency_now(Duration::from_millis(ms));
+    let bad = Delay::Constant(Duration::from_millis(9));
+    for cycle in 0..50_u64 {
+        let slots: Vec<bool> = (0..220).map(|slot| at(cycle * 22_000 + slot * 100) == bad).collect();
+        let (count, changes) =
+            (slots.iter().filter(|bad| **bad).count(), slots.windows(2).filter(|pair| pair[0] != pair[1]).count());
+        assert!((19..=21).contains(&count) && changes <= 2, "cycle {cycle}, seed {}: {count} bad slots", profile.seed);
+    }
+    let other: Profile = "quiet,latency=1ms,spells=20s/2s,bad-latency=9ms,seed=8".parse().unwrap();
+    let differs = |ms| other.latency_now(Duration::from_millis(ms)) != profile.latency_now(Duration::from_millis(ms));
+    assert!((0..1_000_000).step_by(500).any(differs), "the seed moves the bad spells");
+}
+
+#[test]
+fn words_for_http_alone_are_named() {
+    for (text, expected) in [
+        ("notify-lost=5%,notify-duplicate=1%,spells=1s/1s,notify-late=1%/1s,notify-reorder=1%/1s", None),
+        ("slow-body=1%/1s", Some("slow-body")),
+        ("notify-contradict=1%", Some("notify-contradict")),
+    ] {
+        assert_eq!(text.parse::<Profile>().unwrap().only_over_http(), expected);
+    }
+}
+
 fn some_duration(least_us: u64) -> impl Strategy<Value = Duration> {
     (least_us..600_000_000).prop_map(Duration::from_micros)
 }
@@ -102,6 +137,10 @@ fn some_chance() -> impl Strategy<Value = Chance> {
     (0..=333_333_u32).prop_map(Chance::from_ppm)
 }
 
+fn some_rare() -> impl Strategy<Value = Rare> {
+    (some_chance(), some_duration(0)).prop_map(|(chance, length)| Rare { chance, length })
+}
+
 fn some_outages() -> impl Strategy<Value = Vec<Outage>> {
     let outage = (some_duration(0), some_duration(1))
         .prop_map(|(from, length)| Outage::new(from, from + length).expect("it ends after it begins"));
@@ -114,6 +153,10 @@ proptest! {
         delays in (some_delay(), some_delay()),
         chances in (some_chance(), some_chance(), some_chance()),
         outages in some_outages(),
+        spells in proptest::option::of((some_duration(1_000), some_duration(1_000), some_delay())),
+        codes in ("(SYSTEM_ERROR|BANK_ERROR|FREQUENCY_LIMITED)(/SYSTEM_ERROR)?", "(NO_AUTH|RULE_LIMIT)(/PARAM_ERROR)?"),
+        rare in (some_rare(), some_rare(), some_rare()),
+        notify_chances in (some_chance(), some_chance(), some_chance()),
         seed in any::<u64>(),
     ) {
         let profile = Profile {
@@ -123,6 +166,18 @@ proptest! {
             lost_answer: chances.2,
             outages,
             notify: delays.1,
+            spells: spells.and_then(|(good, bad, _)| Spells::new(good, bad)),
+            bad_latency: spells.map_or(Profile::quiet().bad_latency, |(_, _, delay)| delay),
+            transient_codes: Codes::read_transient(&codes.0).unwrap(),
+            permanent_codes: Codes::read_permanent(&codes.1).unwrap(),
+            slow_body: rare.0,
+            notify_faults: NotifyFaults {
+                lost: notify_chances.0,
+                duplicate: notify_chances.1,
+                late: rare.1,
+                reorder: rare.2,
+                contradict: notify_chances.2,
+            },
             seed,
         };
         let text = profile.to_string();

@@ -13,7 +13,7 @@ const LONGEST_DRAW: Duration = Duration::from_secs(600);
 const LONGEST_DURATION_US: u64 = 1_000 * 3_600 * 1_000_000;
 
 /// What a word's text is measured against when it cannot be read.
-type Accepted = &'static str;
+pub(super) type Accepted = &'static str;
 
 const DELAY: Accepted =
     "a duration such as 40ms or 1h30m, or lognormal(p50=40ms,p99=250ms) with durations from 1us to 10m and p50 <= p99";
@@ -208,7 +208,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     (total_us <= LONGEST_DURATION_US).then(|| Duration::from_micros(total_us))
 }
 
-fn write_duration(f: &mut fmt::Formatter<'_>, duration: Duration) -> fmt::Result {
+pub(super) fn write_duration(f: &mut fmt::Formatter<'_>, duration: Duration) -> fmt::Result {
     let mut left_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     if left_us == 0 {
         return f.write_str("0ms");

@@ -1,0 +1,33 @@
+//! Where the payer pays: the same contract as the cashier that the server serves for its in-process channel.
+
+use http::StatusCode;
+use payrig_api::problem::PROBLEM_JSON;
+use payrig_api::{Problem, ProblemType};
+
+use super::answer::{Answer, answer, json, to_json};
+use crate::cashier::CashierError;
+use crate::simulated::SimulatedChannel;
+
+/// `POST /cashier`.
+pub(super) async fn pay(channel: &SimulatedChannel, body: &[u8]) -> Answer {
+    match channel.cashier(body).await {
+        Ok(transaction) => json(StatusCode::OK, &transaction),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &CashierError) -> Answer {
+    let kind = match error {
+        CashierError::Closed => ProblemType::WrongState,
+        CashierError::Malformed(_) => ProblemType::MalformedBody,
+        CashierError::Tampered(_) => ProblemType::Unauthorized,
+        CashierError::Unavailable => ProblemType::Overloaded,
+        CashierError::Broken(_) => ProblemType::FateUnknown,
+    };
+    if kind == ProblemType::FateUnknown {
+        tracing::warn!(%error, "the cashier's ledger failed");
+    }
+    let problem = Problem::new(kind).detail(error.to_string());
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(status, PROBLEM_JSON, to_json(&problem))
+}

@@ -1,0 +1,452 @@
+//! Success messages: from a paid notice to every subscriber's effect, whatever crashes, is full or is down on the way.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use payrig_api::{ChannelStyle, Currency, Submission, TaskInfo};
+use payrig_channel::{MemoryLedger, Options, Profile};
+use payrig_server::{
+    cache::{Cache, memory::MemoryCache},
+    channel::{Channel, Paid, PaidNotice, simulated::SimulatedChannel},
+    clock::Clock,
+    dispatch::{self, Publisher, SUBSCRIBERS},
+    metrics::{Metrics, Named},
+    model::{Collection, Document, OpenTask, OutcomeState, PayTask, Payment, RoundId, Success, TaskId},
+    notice,
+    parts::{Locks, Parts, Settings},
+    queue::{
+        Progress, Queue,
+        memory::MemoryQueue,
+        success::{Announced, Polled, SubscriberQueue, SuccessQueue as _, memory::MemorySuccesses},
+    },
+    runner,
+    store::{
+        DocumentStore as _, Store,
+        gate::{Gate, Touch},
+        memory::MemoryStore,
+    },
+    sweep,
+};
+use tokio::sync::{oneshot, watch};
+
+const T0_US: u64 = 1_800_000_000_000_000;
+const DAY_US: u64 = 86_400_000_000;
+
+/// The payment with this number; a later number is a later payment.
+fn payment_no(number: u64) -> RoundId {
+    TaskId::floor(T0_US + number * 1_000).round(1)
+}
+
+fn amount(number: u64) -> u64 {
+    1_000 + number
+}
+
+/// A server without HTTP on this store.
+async fn parts(store: Store, capacity: usize) -> (Arc<Parts>, Announced) {
+    let options = Options { profile: Profile::quiet(), ..Options::default() };
+    let ledger = payrig_channel::Ledger::Memory(MemoryLedger::new());
+    let (simulation, _) = payrig_channel::SimulatedChannel::start(ledger, options).await.unwrap();
+    let (queue, _wheel) = MemoryQueue::new(64);
+    let (successes, announced) = dispatch::in_process(capacity);
+    let parts = Parts {
+        store,
+        cache: Cache::Memory(MemoryCache::new(1_024)),
+        queue: Queue::Memory(queue),
+        successes,
+        channel: Channel::Simulated(SimulatedChannel::new(simulation)),
+        clock: Clock::anchored(T0_US + 60_000_000),
+        metrics: Arc::new(Metrics::new()),
+        settings: Settings::default(),
+        locks: Locks::default(),
+    };
+    (Arc::new(parts), announced)
+}
+
+/// A payment that awaits its payer, with everything that the flow has written of it until then.
+async fn awaiting(store: &Store, number: u64) {
+    let submission = Submission {
+        order_no: format!("o-{number}"),
+        amount_minor: amount(number),
+        currency: Currency::CNY,
+        channel: ChannelStyle::Alipay,
+        items: None,
+        task_info: TaskInfo::default(),
+        simulate: None,
+    };
+    let round = payment_no(number);
+    let task = Arc::new(PayTask::from_submission(round.task, "default".into(), submission));
+    let open = OpenTask { task, round: 1, accepted_at_us: T0_US, attempts_before: 0, key: None };
+    let outcome = runner::outcome(&open, OutcomeState::Succeeded, 1, None, T0_US, Progress::default());
+    let payment = Payment {
+        payment_no: round,
+        merchant: "default".into(),
+        order_no: Arc::clone(&open.task.order_no),
+        amount_minor: amount(number),
+        currency: Currency::CNY,
+        channel: ChannelStyle::Alipay,
+        pay_params: "{}".into(),
+        created_at_us: T0_US,
+    };
+    let group = vec![
+        Document::OpenTask(Arc::new(open)),
+        Document::Payment(Arc::new(payment)),
+        Document::PayTask(Arc::new(outcome)),
+    ];
+    assert_eq!(store.insert(vec![group]).await.unwrap(), [3]);
+}
+
+/// The channel's word that it took the money.
+fn learnt(number: u64) -> PaidNotice {
+    let transaction_id = format!("tx-{number}").into();
+    let paid = Paid { transaction_id, paid_at_us: T0_US + number, amount_minor: amount(number) };
+    PaidNotice { payment_no: payment_no(number), paid }
+}
+
+async fn all(store: &Store, collection: Collection) -> Vec<Document> {
+    store.range(collection, None, None, 100_000).await.unwrap()
+}
+
+/// Every payment up to this number has paid its order once, counts once, and nothing is left to do.
+async fn all_done(store: &Store, numbers: u64, when: &str) {
+    let of = |number| (payment_no(number), amount(number));
+    let expected: BTreeMap<RoundId, u64> = (0..numbers).map(of).collect();
+    let mut paid = BTreeMap::new();
+    for document in all(store, Collection::OrderPaid).await {
+        let Document::OrderPaid(order) = document else { panic!("{document:?}") };
+        let number = (0..numbers).find(|number| payment_no(*number) == order.payment_no).unwrap();
+        assert_eq!(order.transaction_id.as_ref(), format!("tx-{number}"), "{when}");
+        assert_eq!((order.order_no.as_ref(), order.paid_at_us), (&*format!("o-{number}"), T0_US + number), "{when}");
+        paid.insert(order.payment_no, order.amount_minor);
+    }
+    assert_eq!(paid, expected, "orders paid, {when}");
+    let mut totals: BTreeMap<(Arc<str>, u64, &str), u64> = BTreeMap::new();
+    for document in all(store, Collection::DailyTotals).await {
+        let Document::DailyTotal(part) = document else { panic!("{document:?}") };
+        *totals.entry((part.merchant, part.paid_day, part.currency.code())).or_default() += part.amount_minor;
+    }
+    let total: u64 = expected.values().sum();
+    assert_eq!(totals, BTreeMap::from([(("default".into(), T0_US / DAY_US, "CNY"), total)]), "{when}");
+    for collection in [Collection::Notices, Collection::OpenTasks, Collection::Refunds] {
+        assert_eq!(all(store, collection).await, [], "{}, {when}", collection.name());
+    }
+}
+
+/// Lets everybody else do what they can do until there is something; on one thread with a store in memory nobody ever
+/// waits for anything but others.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..10_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never came to pass: {what}");
+}
+
+async fn nothing_left(store: &Store) {
+    until("no notice is left", async || all(store, Collection::Notices).await.is_empty()).await;
+    until("no open task is left", async || all(store, Collection::OpenTasks).await.is_empty()).await;
+}
+
+// === a subscriber that is down ===
+
+/// Inserts into one collection wait while it is down, and are noted.
+struct Down {
+    collection: Collection,
+    is_down: watch::Receiver<bool>,
+    inserted: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gate for Down {
+    fn pass(&self, touch: Touch, collection: Collection, id: &str) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        if touch != Touch::Insert || collection != self.collection {
+            return Box::pin(std::future::ready(()));
+        }
+        let (mut is_down, inserted, id) = (self.is_down.clone(), Arc::clone(&self.inserted), id.to_owned());
+        Box::pin(async move {
+            let _ = is_down.wait_for(|down| !down).await;
+            inserted.lock().unwrap().push(id);
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_down_catches_up_oldest_first_without_blocking_the_other() {
+    const PAYMENTS: u64 = 700;
+    const ROOM: usize = 32;
+    for subscriber in &SUBSCRIBERS {
+        let base = MemoryStore::default();
+        let plain = Store::Memory(base.clone());
+        let (down, is_down) = watch::channel(true);
+        let inserted = Arc::new(Mutex::new(Vec::new()));
+        let gate = Down { collection: subscriber.collection, is_down, inserted: Arc::clone(&inserted) };
+        let (parts, announced) = parts(Store::Memory(base.gated(Arc::new(gate))), ROOM).await;
+        let (_stop, stops) = oneshot::channel();
+        tokio::spawn(dispatch::run(Arc::clone(&parts), announced, stops));
+        let other = SUBSCRIBERS.iter().find(|other| other.name != subscriber.name).unwrap();
+        for number in 0..PAYMENTS {
+            awaiting(&plain, number).await;
+            // It waits for nobody who is down.
+            notice::take(&parts, learnt(number)).await.unwrap();
+            let id = payment_no(number).payment_no();
+            let is_in = async || plain.get(other.collection, &id).await.unwrap().is_some();
+            until("the other subscriber goes on", is_in).await;
+        }
+        assert_eq!(all(&plain, subscriber.collection).await, [], "{} is down", subscriber.name);
+        assert_eq!(all(&plain, Collection::Notices).await.len(), usize::try_from(PAYMENTS).unwrap());
+        let left = parts.metrics.success_left.get_or_create(&Named { name: subscriber.name }).get();
+        assert!(left > PAYMENTS / 2, "most found no room: {left}");
+        assert_eq!(parts.metrics.success_left.get_or_create(&Named { name: other.name }).get(), 0);
+
+        down.send_replace(false);
+        nothing_left(&plain).await;
+        all_done(&plain, PAYMENTS, subscriber.name).await;
+        let inserted = inserted.lock().unwrap();
+        assert!(inserted.is_sorted(), "{}: not oldest first: {inserted:?}", subscriber.name);
+        assert_eq!(inserted.len(), usize::try_from(PAYMENTS).unwrap(), "each once");
+        for each in &SUBSCRIBERS {
+            let effects = parts.metrics.success_effects.get_or_create(&Named { name: each.name }).get();
+            assert_eq!(effects, PAYMENTS, "{}", each.name);
+        }
+    }
+}
+
+// === crashes ===
+
+/// Lets so many store operations pass and none after them; notes which one it stopped at.
+struct Crash {
+    left: Mutex<usize>,
+    stopped_at: watch::Sender<Option<(Touch, Collection)>>,
+}
+
+impl Gate for Crash {
+    fn pass(&self, touch: Touch, collection: Collection, _: &str) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut left = self.left.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return Box::pin(std::future::ready(()));
+        }
+        self.stopped_at.send_if_modified(|at| {
+            let first = at.is_none();
+            at.get_or_insert((touch, collection));
+            first
+        });
+        Box::pin(std::future::pending())
+    }
+}
+
+/// The whole way of one payment, up to a crash after so many store operations. Tells where it stopped, if it did not come
+/// to the end.
+async fn until_a_crash(base: &MemoryStore, operations: usize) -> Option<(Touch, Collection)> {
+    let (stopped_at, mut stopped) = watch::channel(None);
+    let gate = Crash { left: Mutex::new(operations), stopped_at };
+    let (parts, announced) = parts(Store::Memory(base.gated(Arc::new(gate))), 8).await;
+    let plain = Store::Memory(base.clone());
+    let (_stop, stops) = oneshot::channel();
+    let way = async {
+        notice::take(&parts, learnt(0)).await.unwrap();
+        nothing_left(&plain).await;
+    };
+    let running = tokio::spawn(dispatch::run(Arc::clone(&parts), announced, stops));
+    let at = tokio::select! {
+        biased;
+        at = stopped.wait_for(Option::is_some) => *at.unwrap(),
+        () = way => None,
+    };
+    // Subscribers are tasks of their own: with the last of the parts they hang for ever, as after a crash.
+    running.abort();
+    at
+}
+
+#[tokio::test]
+async fn whatever_the_instant_of_a_crash_every_order_is_paid_once_and_the_totals_are_exact() {
+    let mut points = Vec::new();
+    for operations in 0.. {
+        let base = MemoryStore::default();
+        let plain = Store::Memory(base.clone());
+        awaiting(&plain, 0).await;
+        let Some(point) = until_a_crash(&base, operations).await else { break };
+        points.push(point);
+        let when = format!("after a crash before operation {operations}, {point:?}");
+        // The channel says again what it said before the crash, or the sweeper finds it written down.
+        let (parts, announced) = parts(plain.clone(), 8).await;
+        let (stop, stops) = oneshot::channel();
+        let running = tokio::spawn(dispatch::run(Arc::clone(&parts), announced, stops));
+        sweep::recover(&parts, u64::MAX / 2).await;
+        if all(&plain, Collection::PaymentEnds).await.is_empty() {
+            notice::take(&parts, learnt(0)).await.unwrap();
+        }
+        nothing_left(&plain).await;
+        all_done(&plain, 1, &when).await;
+        let _ = stop.send(());
+        running.await.unwrap();
+    }
+    let reached: BTreeSet<String> = points.iter().map(|point| format!("{point:?}")).collect();
+    for point in [
+        // Between the notice and the payment's end, and between that and the settlement.
+        (Touch::Insert, Collection::PaymentEnds),
+        (Touch::Insert, Collection::OrderSettlements),
+        // Before the publish: the end is shown after the settlement. After it: nobody has had an effect.
+        (Touch::Get, Collection::Payments),
+        (Touch::Insert, Collection::OrderPaid),
+        (Touch::Insert, Collection::DailyTotals),
+        // Between an effect and the look at the others', and between that and the removals.
+        (Touch::Get, Collection::OrderPaid),
+        (Touch::Get, Collection::DailyTotals),
+        (Touch::Delete, Collection::Notices),
+        (Touch::Delete, Collection::OpenTasks),
+    ] {
+        assert!(reached.contains(&format!("{point:?}")), "no crash before {point:?}: {reached:?}");
+    }
+}
+
+// === repeats, overload, the end ===
+
+#[tokio::test]
+async fn a_repeated_notice_changes_nothing() {
+    let store = Store::Memory(MemoryStore::default());
+    let (parts, announced) = parts(store.clone(), 8).await;
+    let (_stop, stops) = oneshot::channel();
+    tokio::spawn(dispatch::run(Arc::clone(&parts), announced, stops));
+    awaiting(&store, 0).await;
+    for _ in 0..3 {
+        notice::take(&parts, learnt(0)).await.unwrap();
+        notice::take(&parts, learnt(0)).await.unwrap();
+        nothing_left(&store).await;
+        all_done(&store, 1, "after a repeat").await;
+    }
+    let mut contradicts = learnt(0);
+    contradicts.paid.transaction_id = "another".into();
+    notice::take(&parts, contradicts).await.unwrap();
+    nothing_left(&store).await;
+    all_done(&store, 1, "after a notice that names another transaction").await;
+    for subscriber in &SUBSCRIBERS {
+        assert_eq!(parts.metrics.success_effects.get_or_create(&Named { name: subscriber.name }).get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_the_publisher_had_no_room_for_is_found_in_the_store() {
+    let store = Store::Memory(MemoryStore::default());
+    let (parts, announced) = parts(store.clone(), 1).await;
+    for number in 0..20 {
+        awaiting(&store, number).await;
+        notice::take(&parts, learnt(number)).await.unwrap();
+    }
+    assert_eq!(parts.metrics.success_left.get_or_create(&Named { name: "backlog" }).get(), 19);
+    let (_stop, stops) = oneshot::channel();
+    tokio::spawn(dispatch::run(Arc::clone(&parts), announced, stops));
+    nothing_left(&store).await;
+    all_done(&store, 20, "by catching up").await;
+}
+
+#[tokio::test]
+async fn what_was_announced_is_worked_off_before_the_end() {
+    let store = Store::Memory(MemoryStore::default());
+    let (parts, announced) = parts(store.clone(), 64).await;
+    for number in 0..20 {
+        awaiting(&store, number).await;
+        notice::take(&parts, learnt(number)).await.unwrap();
+    }
+    assert_eq!(parts.successes.waiting(), 20);
+    let (stop, stops) = oneshot::channel();
+    stop.send(()).unwrap();
+    dispatch::run(Arc::clone(&parts), announced, stops).await;
+    assert_eq!(parts.successes.waiting(), 0);
+    all_done(&store, 20, "after a drain").await;
+}
+
+#[tokio::test]
+async fn the_sweeper_publishes_to_whom_it_is_missing_and_ends_what_is_done() {
+    let store = Store::Memory(MemoryStore::default());
+    let (parts, announced) = parts(store.clone(), 8).await;
+    awaiting(&store, 0).await;
+    notice::take(&parts, learnt(0)).await.unwrap();
+    let mut publisher = Publisher::new(Arc::clone(&parts), announced);
+    publisher.publish_announced().await;
+    assert!(dispatch::serve_next(&parts, 0).await);
+    let waiting = || parts.successes.queues().iter().map(|queue| queue.stats().waiting).collect::<Vec<_>>();
+    assert_eq!(waiting(), [0, 1]);
+    let notice = store.notice(payment_no(0)).await.unwrap().unwrap();
+    notice::go_on(&parts, &notice).await.unwrap();
+    assert_eq!(waiting(), [0, 1], "nobody gets twice what waits for him, or what he has had");
+    assert!(dispatch::serve_next(&parts, 1).await);
+    all_done(&store, 1, "by hand").await;
+    // A crash took the last step.
+    awaiting(&store, 1).await;
+    notice::take(&parts, learnt(1)).await.unwrap();
+    let notice = store.notice(payment_no(1)).await.unwrap().unwrap();
+    let success = dispatch::settled(&parts, payment_no(1)).await.unwrap().unwrap();
+    for subscriber in &SUBSCRIBERS {
+        assert!(store.insert_one((subscriber.effect)(&success, 1)).await.unwrap());
+    }
+    notice::go_on(&parts, &notice).await.unwrap();
+    assert_eq!(waiting(), [0, 0]);
+    all_done(&store, 2, "by the sweeper").await;
+}
+
+// === the queue of a subscriber ===
+
+fn message(number: u64) -> Arc<Success> {
+    let PaidNotice { payment_no, paid } = learnt(number);
+    Arc::new(Success {
+        payment_no,
+        merchant: "default".into(),
+        order_no: "o".into(),
+        transaction_id: paid.transaction_id,
+        paid_at_us: paid.paid_at_us,
+        amount_minor: paid.amount_minor,
+        currency: Currency::CNY,
+    })
+}
+
+#[tokio::test]
+async fn a_queue_gives_each_message_once_in_order_and_says_when_it_had_no_room() {
+    let queue = SubscriberQueue::Memory(MemorySuccesses::new(3));
+    let messages: Vec<Arc<Success>> = (0..6).map(message).collect();
+    let polled = |range: std::ops::Range<usize>| Polled::Messages(messages[range].to_vec());
+    let acked = |range: std::ops::Range<usize>| messages[range].iter().map(|one| one.payment_no).collect::<Vec<_>>();
+    assert_eq!(queue.offer(&messages[..2]).await, 0);
+    assert_eq!(queue.offer(&messages[..2]).await, 0, "they are there");
+    assert_eq!(queue.poll(1).await, polled(0..1));
+    assert_eq!(queue.offer(&messages[..1]).await, 0, "it is in hand");
+    assert_eq!(queue.stats().waiting, 1);
+    assert_eq!(queue.offer(&messages[2..6]).await, 2, "there is room for two more");
+    queue.ack(&acked(0..1)).await;
+    assert_eq!(queue.poll(9).await, polled(1..4));
+    assert_eq!(queue.offer(&messages[5..]).await, 1, "what was left out is not overtaken");
+    queue.ack(&acked(1..4)).await;
+    assert_eq!(queue.poll(9).await, Polled::Behind);
+    assert_eq!(queue.offer(&messages[5..]).await, 0, "it is told of it, and takes again");
+    assert_eq!(queue.offer(&messages[4..5]).await, 0);
+    queue.close();
+    assert_eq!(queue.offer(&messages[..1]).await, 1, "it is closed");
+    assert_eq!(queue.poll(9).await, Polled::Messages(vec![Arc::clone(&messages[5]), Arc::clone(&messages[4])]));
+    assert_eq!(queue.poll(9).await, Polled::Closed);
+    queue.closed().await;
+}
+
+#[tokio::test]
+async fn a_poll_waits_for_an_offer_for_falling_behind_and_for_the_end() {
+    let queue = SubscriberQueue::Memory(MemorySuccesses::new(3));
+    let poll = |queue: &SubscriberQueue| {
+        let queue = queue.clone();
+        tokio::spawn(async move { queue.poll(9).await })
+    };
+    let waiting = poll(&queue);
+    tokio::task::yield_now().await;
+    queue.offer(&[message(0)]).await;
+    assert_eq!(waiting.await.unwrap(), Polled::Messages(vec![message(0)]));
+    let waiting = poll(&queue);
+    tokio::task::yield_now().await;
+    queue.fall_behind();
+    assert_eq!(waiting.await.unwrap(), Polled::Behind);
+    let waiting = poll(&queue);
+    tokio::task::yield_now().await;
+    queue.close();
+    assert_eq!(waiting.await.unwrap(), Polled::Closed);
+}
