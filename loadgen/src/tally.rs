@@ -187,6 +187,14 @@ impl Tally {
 
 /// What a journey that was stopped had been waiting for.
 fn where_it_stood(record: &JourneyRecord) -> &'static str {
+    if let Some(order) = &record.order {
+        match (order.created_us, record.first_paid_us, order.first_paid_us) {
+            (None, ..) => return "its order was not created yet",
+            (Some(_), Some(_), None) => return "paid, and its order not shown as paid yet",
+            (Some(_), Some(_), Some(_)) => return "its order paid, and not seen as shipped yet",
+            (Some(_), None, _) => {}
+        }
+    }
     let is_settled = record.rounds.last().is_some_and(|round| round.first_settled_us.is_some());
     match (record.task_id.is_some(), is_settled, record.cashier_took_money()) {
         (false, ..) => "its submission was not accepted yet",

@@ -196,3 +196,16 @@ fn a_key_goes_with_every_call_but_the_cashiers_and_into_no_file() {
     // What is refused is an error, and a run of nothing else measured nothing.
     without.run(&["-H", &url]).expect(1).says("refused: 401 urn:payrig:problem:unauthorized");
 }
+
+#[test]
+fn orders_are_steps_of_their_own_and_wrong_sums_broken_promises() {
+    let (rig, stub) = (Rig::only("order"), Stub::start(Behaviour::default()));
+    let ran = rig.run(&["-H", &stub.url(), "--threshold", "p99<1h for create_order", "--threshold", "p99<1h for ship"]);
+    ran.expect(0).says("create_order").says("outcomes").says("shipped");
+    let run = rig.recorded();
+    let count = |step: &str| run.figures.steps[step].n;
+    assert!(count("create_order") > 0 && count("ship") > 0 && count("order") > count("ship"));
+    assert!(run.journeys.all.violations.is_empty() && run.journeys.all.outcomes["shipped"] > 0);
+    let (rig, stub) = (Rig::only("order"), Stub::start(Behaviour { loses_cents: true, ..Behaviour::default() }));
+    rig.run(&["-H", &stub.url()]).expect(0).says("parts_do_not_sum").says("sum to");
+}

@@ -18,6 +18,6 @@ pub use journey::Journey;
 pub use plan::Scenario;
 pub use profile::{Profile, ProfileError, Settings, Span};
 pub use record::{
-    JourneyRecord, Outcome, PaySeen, ProblemSeen, RoundSeen, Shown, StagesSeen, Violation, ViolationKind,
+    JourneyRecord, OrderSeen, Outcome, PaySeen, ProblemSeen, RoundSeen, Shown, StagesSeen, Violation, ViolationKind,
 };
 pub use step::{Action, Event, Method, Request, Step, Target};

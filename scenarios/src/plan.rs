@@ -1,6 +1,6 @@
 //! What one journey intends: its scenario, its data, and how its payer behaves, all drawn before it starts.
 
-use payrig_api::{ChannelStyle, Currency, Item, Simulate, Submission, TaskInfo};
+use payrig_api::{ChannelStyle, Currency, Item, NewOrder, Ship, ShipMode, Simulate, Submission, TaskInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::Settings;
@@ -24,12 +24,22 @@ pub enum Scenario {
     Wechat,
     /// A checkout in Alipay's style.
     Alipay,
+    /// Creates an order, pays it, sees it paid, splits it into parcels.
+    Order,
 }
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 7] =
-        [Self::Checkout, Self::Flaky, Self::Impatient, Self::DoubleClick, Self::Abandon, Self::Wechat, Self::Alipay];
+    pub const ALL: [Self; 8] = [
+        Self::Checkout,
+        Self::Flaky,
+        Self::Impatient,
+        Self::DoubleClick,
+        Self::Abandon,
+        Self::Wechat,
+        Self::Alipay,
+        Self::Order,
+    ];
 
     /// The stable name, as in profiles.
     #[must_use]
@@ -42,6 +52,7 @@ impl Scenario {
             Self::Abandon => "abandon",
             Self::Wechat => "wechat",
             Self::Alipay => "alipay",
+            Self::Order => "order",
         }
     }
 }
@@ -63,12 +74,27 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) submission: Submission,
     pub(crate) idempotency_key: String,
+    pub(crate) order: Option<OrderPlan>,
     pub(crate) early_polls: u32,
     pub(crate) cancel: Option<CancelAt>,
     pub(crate) is_double: bool,
     pub(crate) pays: bool,
     pub(crate) pays_late: bool,
     pub(crate) manual_retries: u8,
+}
+
+/// The order that a journey creates first, and how it is split in the end.
+#[derive(Clone, Debug)]
+pub(crate) struct OrderPlan {
+    pub(crate) new: NewOrder,
+    pub(crate) mode: ShipMode,
+}
+
+impl OrderPlan {
+    /// What splits it.
+    pub(crate) const fn ship(&self) -> Ship {
+        Ship { mode: self.mode }
+    }
 }
 
 /// What the channel of a flaky journey does: parts, failures first, retry settings, manual retries that the payer asks
@@ -117,6 +143,7 @@ impl Plan {
             scenario,
             idempotency_key: format!("key-{}", submission.order_no),
             submission,
+            order: None,
             early_polls: 0,
             cancel: None,
             is_double: scenario == Scenario::DoubleClick,
@@ -127,6 +154,7 @@ impl Plan {
         match scenario {
             Scenario::Flaky => plan.flaky(dice),
             Scenario::Impatient => plan.impatient(settings, dice),
+            Scenario::Order => plan.order(dice),
             _ => plan,
         }
     }
@@ -136,6 +164,23 @@ impl Plan {
         self.submission.simulate = Some(simulate);
         self.submission.task_info = task_info;
         self.manual_retries = manual_retries;
+        self
+    }
+
+    /// What is bought costs up to a tenth more than is paid (a discount), so that shares of parcels have remainders.
+    fn order(mut self, dice: &mut Dice) -> Self {
+        let amount_minor = self.submission.amount_minor;
+        let discount_minor = dice.below(amount_minor / 10 + 1);
+        let new = NewOrder {
+            order_no: self.submission.order_no.clone(),
+            amount_minor,
+            currency: self.submission.currency,
+            items: Some(draw_items(amount_minor + discount_minor, dice)),
+        };
+        // The order has them already.
+        self.submission.items = None;
+        let mode = [ShipMode::None, ShipMode::ByMerchant, ShipMode::ByWarehouse][dice.weighted([1; 3].into_iter())];
+        self.order = Some(OrderPlan { new, mode });
         self
     }
 

@@ -9,7 +9,7 @@ use crate::Scenario;
 use crate::dice::Dice;
 
 /// The profiles that are built in, by name.
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("mixed", include_str!("../profiles/mixed.toml")),
     ("checkout", include_str!("../profiles/checkout.toml")),
     ("flaky", include_str!("../profiles/flaky.toml")),
@@ -18,6 +18,7 @@ const EMBEDDED: [(&str, &str); 8] = [
     ("abandon", include_str!("../profiles/abandon.toml")),
     ("wechat", include_str!("../profiles/wechat.toml")),
     ("alipay", include_str!("../profiles/alipay.toml")),
+    ("order", include_str!("../profiles/order.toml")),
 ];
 
 /// The longest span that a profile may ask for: a day.
@@ -105,6 +106,8 @@ pub struct Settings {
     pub max_polls: u32,
     /// The most sendings of one and the same submission, payment, retry or cancellation.
     pub max_tries: u32,
+    /// How often an order is looked at before it counts as forgotten.
+    pub max_order_reads: u32,
 }
 
 impl Default for Settings {
@@ -122,6 +125,7 @@ impl Default for Settings {
             cancel_share: 0.6,
             max_polls: 80,
             max_tries: 6,
+            max_order_reads: 20,
         }
     }
 }
@@ -148,7 +152,9 @@ impl Settings {
         let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)).map(|(field, _)| (field, SHARE));
         let polls = (!(1..=100_000).contains(&self.max_polls)).then_some(("settings.max_polls", "from 1 to 100000"));
         let tries = (!(1..=1_000).contains(&self.max_tries)).then_some(("settings.max_tries", "from 1 to 1000"));
-        span.or(share).or(polls).or(tries)
+        let reads =
+            (!(1..=1_000).contains(&self.max_order_reads)).then_some(("settings.max_order_reads", "from 1 to 1000"));
+        span.or(share).or(polls).or(tries).or(reads)
     }
 }
 
@@ -236,7 +242,9 @@ mod tests {
         assert_eq!(all.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>(), EMBEDDED.map(|(name, _)| name));
         assert!(all.iter().all(|profile| profile.settings.poll_gap_ms == Span(2_000, 3_000)));
         let mixed = &all[0];
-        assert!(Scenario::ALL.into_iter().all(|scenario| mixed.weights.get(&scenario).is_some_and(|w| *w > 0)));
+        // All that need nothing but the payments' part of the contract.
+        let in_mixed = |scenario: &Scenario| mixed.weights.get(scenario).is_some_and(|weight| *weight > 0);
+        assert!(Scenario::ALL.iter().all(|scenario| in_mixed(scenario) != (*scenario == Scenario::Order)));
     }
 
     #[test]
@@ -247,6 +255,7 @@ mod tests {
             ("[weights]\nchekout = 1\n", "chekout"),
             ("[weights]\ncheckout = 1\n[settings]\nthink_ms = [0, 5]\n", "think_ms"),
             ("[weights]\ncheckout = 1\n[settings]\nlate_share = 1.5\n", "late_share"),
+            ("[weights]\norder = 1\n[settings]\nmax_order_reads = 0\n", "max_order_reads"),
             ("[weights]\ncheckout = 1\n[settings]\npoll_gap = [1, 2]\n", "poll_gap"),
         ] {
             let error = Profile::parse(&format!("{base}{rest}"), "test").expect_err(word).to_string();

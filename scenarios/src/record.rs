@@ -1,6 +1,6 @@
 //! What one journey did and saw: the facts behind the report, and what a later audit compares with the server's books.
 
-use payrig_api::{PaymentState, TaskState};
+use payrig_api::{PaymentState, ShipMode, TaskState};
 use serde::{Deserialize, Serialize};
 
 use crate::Step;
@@ -14,6 +14,8 @@ pub enum Outcome {
     Unfinished,
     /// The payment was seen as paid.
     Paid,
+    /// The order was seen as paid, and split into parcels.
+    Shipped,
     /// It settled, and the payer never paid, on purpose.
     Abandoned,
     /// The last round failed, and the payer asked for no further retry.
@@ -45,8 +47,9 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every name that [`Outcome::name`] gives, in the order in which they are reported.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "paid",
+        "shipped",
         "abandoned",
         "cancelled",
         "failed",
@@ -64,6 +67,7 @@ impl Outcome {
         match self {
             Self::Unfinished => "unfinished",
             Self::Paid => "paid",
+            Self::Shipped => "shipped",
             Self::Abandoned => "abandoned",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -188,6 +192,14 @@ pub enum ViolationKind {
     PaidWithoutPayer,
     /// The cashier took the money, and the payment was then shown as closed (right only if it is refunded).
     ClosedAfterPaying,
+    /// A reply was about another order than asked for.
+    OtherOrder,
+    /// The payment was shown as paid, and its order stayed unpaid or was not shipped.
+    OrderNotPaid,
+    /// The order says that another payment or amount paid it than the payer saw.
+    OrderDiffers,
+    /// The parcels of an order do not sum to what was paid.
+    PartsDoNotSum,
 }
 
 /// One broken promise.
@@ -199,6 +211,33 @@ pub struct Violation {
     pub at_us: u64,
     /// What was seen.
     pub detail: String,
+}
+
+/// The order of a journey that creates one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OrderSeen {
+    /// How it is to be split.
+    pub mode: String,
+    /// When its creation was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_us: Option<u64>,
+    /// How often it was asked for.
+    pub reads: u32,
+    /// When it was first read as paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_paid_us: Option<u64>,
+    /// When it was read to be split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipped_us: Option<u64>,
+    /// The parcels' amounts, in minor units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children_minor: Option<Vec<u64>>,
+}
+
+impl OrderSeen {
+    pub(crate) fn of(mode: ShipMode) -> Self {
+        Self { mode: mode.name().to_owned(), ..Self::default() }
+    }
 }
 
 /// Everything that one journey did and saw. All `*_us` instants are by the engine's clock, as handed to `Journey::next`.
@@ -244,6 +283,9 @@ pub struct JourneyRecord {
     /// When the server says that it was paid, microseconds since the epoch, server's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid_at: Option<u64>,
+    /// The order, where the journey creates one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderSeen>,
     /// Submissions sent, repeats included.
     pub submits: u32,
     /// Polls sent.

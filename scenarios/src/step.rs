@@ -5,6 +5,8 @@ use std::time::Duration;
 /// What a request is for; latencies are recorded under its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Step {
+    /// Creates the order.
+    CreateOrder,
     /// Hands in a payment.
     Submit,
     /// Asks whether the round is settled.
@@ -13,6 +15,10 @@ pub enum Step {
     Pay,
     /// Asks whether the payment is paid (or closed).
     QueryPaid,
+    /// Asks for the order: whether it is paid, and its parcels.
+    Order,
+    /// Splits the paid order into parcels.
+    Ship,
     /// Triggers a manual retry.
     Retry,
     /// Cancels.
@@ -21,12 +27,25 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order in which they are reported.
-    pub const ALL: [Self; 6] = [Self::Submit, Self::Query, Self::Pay, Self::QueryPaid, Self::Retry, Self::Cancel];
+    pub const ALL: [Self; 9] = [
+        Self::CreateOrder,
+        Self::Submit,
+        Self::Query,
+        Self::Pay,
+        Self::QueryPaid,
+        Self::Order,
+        Self::Ship,
+        Self::Retry,
+        Self::Cancel,
+    ];
 
     /// The stable name in results and thresholds.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::CreateOrder => "create_order",
+            Self::Order => "order",
+            Self::Ship => "ship",
             Self::Submit => "submit",
             Self::Query => "query",
             Self::Pay => "pay",

@@ -39,8 +39,13 @@ fn body() -> impl Strategy<Value = String> {
     let task = (id, state, round, payment).prop_map(|(id, state, round, payment)| {
         format!(r#"{{"task":{{"task_id":"{id}","state":"{state}","round":{round},"attempt":{round}}}{payment}}}"#)
     });
+    let order = (prop_oneof![Just("unpaid"), Just("paid"), Just("shipped")], prop::collection::vec(any::<u64>(), 0..3))
+        .prop_map(|(state, children)| {
+            let children: Vec<String> = children.iter().map(|minor| format!(r#"{{"amount_minor":{minor}}}"#)).collect();
+            format!(r#"{{"order_no":"ORDER","state":"{state}","children":[{}]}}"#, children.join(","))
+        });
     prop_oneof![
-        16 => task, 1 => Just(String::new()), 1 => Just("<html>".to_owned()), 1 => Just(r#"{"task":{}}"#.to_owned()),
+        16 => task, 4 => order, 1 => Just(String::new()), 1 => Just("<html>".to_owned()), 1 => Just(r#"{"task":{}}"#.to_owned()),
         1 => Just(r#"{"transaction_id":"x","type":"urn:x"}"#.to_owned()),
         1 => Just(r#"{"type":"urn:payrig:problem:retries-used-up"}"#.to_owned()), 1 => ".*"
     ]
@@ -66,14 +71,23 @@ fn kind_tricks() -> impl Strategy<Value = Vec<Trick>> {
         let body = format!(r#"{{"task":{{"task_id":"t1","state":"{state}"}}{payment}}}"#);
         Just(Trick::Reply { status: 202, retry_after_s: None, body })
     };
+    let order = |state: &str| {
+        let body = format!(r#"{{"order_no":"ORDER","state":"{state}"}}"#);
+        Just(Trick::Reply { status: 201, retry_after_s: None, body })
+    };
     let awaiting = r#","payment":{"state":"awaiting_payer","pay_params":{"cashier_url":"/pay"}}"#;
     let too_late = Just(Trick::Reply { status: 409, retry_after_s: None, body: String::new() });
     let overloaded = Just(Trick::Reply { status: 503, retry_after_s: Some(4), body: String::new() });
     let trick = prop_oneof![
-        9 => reply("running", ""), 9 => reply("succeeded", awaiting), 3 => reply("failed", ""), 1 => too_late,
+        9 => reply("running", ""), 4 => order("unpaid"), 6 => order("paid"), 4 => order("shipped"),
+        3 => reply("succeeded", r#","payment":{"state":"paid"}"#), 9 => reply("succeeded", awaiting), 3 => reply("failed", ""), 1 => too_late,
         2 => overloaded, 2 => Just(Trick::Lost), 1 => trick()
     ];
     prop::collection::vec(trick, 1..40)
+}
+
+fn profile() -> impl Strategy<Value = &'static str> {
+    prop_oneof![2 => Just("mixed"), 1 => Just("order")]
 }
 
 struct Walk {
@@ -96,6 +110,8 @@ fn check(action: &Action, record: &JourneyRecord, walk: &mut Walk) {
                     assert!(is_early || (2_000_000..=max_us).contains(&wait_us), "{wait_us}");
                 }
                 Step::Submit => assert!(request.idempotency_key.is_some()),
+                // The first look at an order comes with the news of its payment, the last with that of its parcels.
+                Step::CreateOrder | Step::Order => {}
                 _ => assert!(walk.last_wait_us.is_some(), "{:?} without a wait", request.step),
             }
             walk.last_wait_us = None;
@@ -132,6 +148,7 @@ fn walk(profile: &Profile, seed: u64, tricks: &[Trick]) -> Walk {
                     Trick::WrongEvent => journey.next(Event::Start, now_us),
                     Trick::Reply { status, retry_after_s, body } => {
                         walk.last_retry_after_s = retry_after_s.unwrap_or(0);
+                        let body = body.replace("ORDER", &journey.record().order_no);
                         let event =
                             Event::Reply { status: *status, retry_after_s: *retry_after_s, body: body.as_bytes() };
                         journey.next(event, now_us)
@@ -139,7 +156,8 @@ fn walk(profile: &Profile, seed: u64, tricks: &[Trick]) -> Walk {
                 }
             }
         };
-        let bound = profile.settings.max_polls + 9 * profile.settings.max_tries;
+        let settings = &profile.settings;
+        let bound = settings.max_polls + settings.max_order_reads + 12 * settings.max_tries;
         assert!(walk.sends <= bound, "not over after {} requests: {:?}", walk.sends, journey.record());
     }
     assert_eq!(journey.next(Event::Waited, now_us), Action::Done);
@@ -151,8 +169,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_server_is_survived(seed: u64, tricks in prop::collection::vec(trick(), 1..30)) {
-        let record = walk(&Profile::named("mixed").unwrap(), seed, &tricks).record;
+    fn any_server_is_survived(seed: u64, name in profile(), tricks in prop::collection::vec(trick(), 1..30)) {
+        let record = walk(&Profile::named(name).unwrap(), seed, &tricks).record;
         prop_assert_ne!(&record.outcome, &Outcome::Unfinished);
         prop_assert!(record.started_us <= record.ended_us);
         let text = serde_json::to_string(&record).unwrap();
@@ -160,8 +178,8 @@ proptest! {
     }
 
     #[test]
-    fn a_server_that_is_mostly_good_is_survived(seed: u64, tricks in kind_tricks()) {
-        let profile = Profile::named("mixed").unwrap();
+    fn a_server_that_is_mostly_good_is_survived(seed: u64, name in profile(), tricks in kind_tricks()) {
+        let profile = Profile::named(name).unwrap();
         let first = walk(&profile, seed, &tricks).record;
         prop_assert_ne!(&first.outcome, &Outcome::Unfinished);
         prop_assert_eq!(first, walk(&profile, seed, &tricks).record);

@@ -159,6 +159,71 @@ fn a_result_that_is_taken_back_is_noted() {
 }
 
 #[test]
+fn an_order_is_created_paid_seen_as_paid_split_and_seen_once_more() {
+    let mut modes = BTreeMap::new();
+    for (record, actions) in run("order", Fault::None, 300) {
+        assert_eq!((&record.outcome, record.violations.len()), (&Outcome::Shipped, 0), "{record:?}");
+        let mut steps: Vec<Step> = actions.iter().filter_map(|action| step_of(action)).collect();
+        steps.dedup();
+        let whole = [
+            Step::CreateOrder,
+            Step::Submit,
+            Step::Query,
+            Step::Pay,
+            Step::QueryPaid,
+            Step::Order,
+            Step::Ship,
+            Step::Order,
+        ];
+        assert_eq!(steps, whole);
+        let order = record.order.as_ref().unwrap();
+        assert_eq!(order.children_minor.as_ref().unwrap().iter().sum::<u64>(), record.amount_minor);
+        assert!(order.reads >= 3, "it was not paid at once: {order:?}");
+        // The round is asked for after the order was made and looked at.
+        let [round] = record.rounds.as_slice() else { panic!("{record:?}") };
+        assert!(order.created_us.unwrap() + 500_000 <= round.asked_us && round.asked_us < record.accepted_us.unwrap());
+        *modes.entry(order.mode.clone()).or_insert(0) += 1;
+    }
+    assert_eq!(modes.keys().collect::<Vec<_>>(), ["by_merchant", "by_warehouse", "none"]);
+    assert!(modes.values().all(|count| *count > 60), "{modes:?}");
+}
+
+fn step_of(action: &Action) -> Option<Step> {
+    match action {
+        Action::Send(request) => Some(request.step),
+        _ => None,
+    }
+}
+
+#[test]
+fn orders_survive_lost_replies() {
+    for (record, _) in run("order", Fault::LosesReplies, 200) {
+        assert_eq!((&record.outcome, record.violations.len()), (&Outcome::Shipped, 0), "{record:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_order_is_noted() {
+    let table = [
+        (Fault::ForgetsOrder, ViolationKind::OrderNotPaid, "gave_up"),
+        (Fault::RefusesToShip, ViolationKind::OrderNotPaid, "error"),
+        (Fault::LosesACent, ViolationKind::PartsDoNotSum, "shipped"),
+        (Fault::PaidByAnother, ViolationKind::OrderDiffers, "shipped"),
+        (Fault::TakesOrderBack, ViolationKind::TakenBack, "shipped"),
+        (Fault::OtherOrder, ViolationKind::OtherOrder, "error"),
+    ];
+    for (fault, kind, outcome) in table {
+        for (record, _) in run("order", fault, 20) {
+            assert!(has_violation(&record, kind), "{fault:?}: {record:?}");
+            assert!(record.violations.iter().all(|violation| violation.kind == kind), "{fault:?}: {record:?}");
+            assert_eq!(record.outcome.name(), outcome, "{fault:?}: {record:?}");
+        }
+    }
+    let (record, _) = run("order", Fault::ForgetsOrder, 1).remove(0);
+    assert_eq!(record.order.unwrap().reads, 20);
+}
+
+#[test]
 fn the_same_seed_does_the_same_against_the_same_server() {
     assert_eq!(run("mixed", Fault::None, 200), run("mixed", Fault::None, 200));
 }

@@ -6,7 +6,10 @@ mod support;
 
 use std::{fs, path::PathBuf, sync::Arc};
 
-use payrig_api::{IDEMPOTENCY_KEY, calls::CALLS};
+use payrig_api::{
+    IDEMPOTENCY_KEY,
+    calls::{CALLS, Call, Verb},
+};
 use serde_json::{Value, json};
 use support::{
     Connection, Reply, Server, command,
@@ -90,6 +93,14 @@ impl Client<'_> {
         self.request("GET", path, &[], "")
     }
 
+    fn post(&self, path: &str, body: &Value) -> Reply {
+        self.request("POST", path, &[("Content-Type", "application/json")], &body.to_string())
+    }
+
+    fn order(&self, order_no: &str) -> Value {
+        self.get(&format!("/v1/orders/{order_no}")).ok(200)
+    }
+
     fn submit(&self, body: &Value, key: &str) -> Reply {
         let headers = [("Content-Type", "application/json"), (IDEMPOTENCY_KEY, key)];
         self.request("POST", "/v1/pay-tasks", &headers, &body.to_string())
@@ -105,8 +116,10 @@ impl Client<'_> {
         until(state, || Some(self.task(&id)).filter(|reply| reply.pointer(pointer).is_some_and(|shown| shown == state)))
     }
 
-    /// Tasks in every state in which they stay for a while.
+    /// Tasks in every state in which they stay for a while, for orders that are created with them.
     fn tasks(&self) -> Vec<Value> {
+        let submission = |style: &str| of_an_order(submission(style));
+        let simulated = |style: &str, wishes: &Value| of_an_order(simulated(style, wishes));
         let state = "/task/state";
         let cancelled = self.brought_to(&submission("alipay"), state, "succeeded");
         let path = format!("/v1/pay-tasks/{}/cancel", task_id(&cancelled));
@@ -124,6 +137,13 @@ impl Client<'_> {
             self.brought_to(&simulated("wechat", &json!({"latency_ms": 60_000})), state, "running"),
         ]
     }
+}
+
+/// With what is bought, so that there is an order.
+fn of_an_order(mut submission: Value) -> Value {
+    let price = submission["amount_minor"].clone();
+    submission["items"] = json!([{"sku": "s", "quantity": 1, "unit_price_minor": price}]);
+    submission
 }
 
 fn bearer_is_asked_for(reply: &Reply, challenge: &str, what: &str) {
@@ -197,7 +217,7 @@ fn path_to(path: &str, task: &str) -> String {
 }
 
 /// What a stranger is told of every task of the owner is what is told of a task that never was; and nothing changes.
-fn hides(call: &payrig_api::calls::Call, owner: &Client<'_>, tasks: &[Value], stranger: &Client<'_>) {
+fn hides(call: &Call, owner: &Client<'_>, tasks: &[Value], stranger: &Client<'_>) {
     let method = call.verb.method();
     let absent = stranger.request(method.as_str(), &path_to(call.path, ABSENT), &[], "");
     absent.problem(404, "not-found");
@@ -255,6 +275,39 @@ fn parameters_are_of_one_payment(owner: &Client<'_>, stranger: &Client<'_>) {
     }
 }
 
+/// The same number is another merchant's own order.
+fn order_numbers_are_ones_own(owner: &Client<'_>, stranger: &Client<'_>) {
+    let order_no = fresh_order();
+    let new = |amount_minor: u64| json!({"order_no": order_no, "amount_minor": amount_minor, "currency": "CNY"});
+    let owners = owner.post("/v1/orders", &new(100)).ok(201);
+    // For one merchant other content would be 409.
+    let strangers = stranger.post("/v1/orders", &new(200)).ok(201);
+    owner.post("/v1/orders", &new(200)).problem(409, "order-differs");
+    assert_eq!((&owners["amount_minor"], &strangers["amount_minor"]), (&json!(100), &json!(200)));
+    assert_eq!((owner.order(&order_no), stranger.order(&order_no)), (owners, strangers));
+}
+
+/// What a stranger is told of an order, paid or not, is what is told of one that never was; and nothing changes.
+fn hides_orders(call: &Call, owner: &Client<'_>, tasks: &[Value], stranger: &Client<'_>) {
+    let ask = |client: &Client<'_>, order_no: &str| {
+        let path = call.path.replace("{order_no}", order_no);
+        match call.verb {
+            Verb::Get => client.get(&path),
+            Verb::Post => client.post(&path, &json!({"mode": "none"})),
+        }
+    };
+    let absent = ask(stranger, ABSENT);
+    absent.problem(404, "not-found");
+    for task in tasks {
+        let order_no = task["task"]["order_no"].as_str().unwrap();
+        // The tasks that pay these orders are there; with items the orders are too.
+        let before = owner.get(&format!("/v1/orders/{order_no}"));
+        let told = ask(stranger, order_no);
+        assert_eq!(without_date(&told), without_date(&absent), "{} {order_no}: {task}", call.name);
+        assert_eq!(without_date(&owner.get(&format!("/v1/orders/{order_no}"))), without_date(&before));
+    }
+}
+
 /// Must hold for every call there is: a call that is new to the contract has to say here how it holds.
 #[test]
 fn no_call_reaches_another_merchant() {
@@ -266,6 +319,8 @@ fn no_call_reaches_another_merchant() {
     for call in CALLS {
         match call.name {
             "query" | "retry" | "cancel" | "payment" => hides(&call, &owner, &tasks, &stranger),
+            "create_order" => order_numbers_are_ones_own(&owner, &stranger),
+            "order" | "ship_order" => hides_orders(&call, &owner, &tasks, &stranger),
             "submit" => keys_and_orders_are_ones_own(&owner, &stranger),
             "cashier" => parameters_are_of_one_payment(&owner, &stranger),
             "healthz" | "readyz" | "metrics" | "openapi" => {

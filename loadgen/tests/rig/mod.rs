@@ -52,6 +52,16 @@ impl Rig {
         self.folder.path()
     }
 
+    /// The same rig with payers of one scenario only.
+    pub fn only(scenario: &str) -> Self {
+        let rig = Self::new();
+        let (head, rest) = QUICK.split_once("[weights]\n").expect("weights");
+        let (_, settings) = rest.split_once("[settings]").expect("settings");
+        let text = format!("{head}[weights]\n{scenario} = 1\n[settings]{settings}");
+        std::fs::write(rig.path().join("quick.toml"), text).expect("a profile");
+        rig
+    }
+
     /// The command `payrig run quick.toml` with short phases; later flags win over nothing, so each is given once.
     pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_payrig"));

@@ -7,6 +7,8 @@
     reason = "a test's helper, which several programs use in part"
 )]
 
+mod orders;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,8 @@ pub struct Behaviour {
     pub fail_every: u64,
     /// Whoever calls without this key gets 401, but for the cashier, where whoever calls with one gets 400.
     pub key: Option<&'static str>,
+    /// Whether the parcels of an order sum to less than was paid.
+    pub loses_cents: bool,
 }
 
 impl Default for Behaviour {
@@ -47,12 +51,14 @@ impl Default for Behaviour {
             delay: Duration::ZERO,
             fail_every: 0,
             key: None,
+            loses_cents: false,
         }
     }
 }
 
 #[derive(Default)]
 struct Task {
+    order_no: String,
     round: u8,
     accepted_us: u64,
     is_permanent: bool,
@@ -67,6 +73,7 @@ struct Books {
     tasks: HashMap<String, Task>,
     keys: HashMap<String, String>,
     requests: u64,
+    orders: orders::Orders,
 }
 
 /// A stub server of its own thread; it is gone when this value goes.
@@ -169,6 +176,7 @@ fn answer(
             None => not_found(),
         },
         ("POST", ["v1", "pay-tasks", id, what]) => change(books, behaviour, address, id, what),
+        (method, ["v1", "orders", path @ ..]) => books.orders.answer(method, path, &body, behaviour.loses_cents),
         ("POST", ["cashier"]) => pay(books, &body),
         _ => not_found(),
     }
@@ -203,6 +211,7 @@ fn submit(
         let is_retried = body["task_info"]["need_retry"].as_bool().unwrap_or(true);
         let fails = wish["fail_first"].as_u64().unwrap_or(0);
         let task = Task {
+            order_no: body["order_no"].as_str().unwrap_or_default().to_owned(),
             round: 1,
             accepted_us: now_us(),
             is_permanent: wish["permanent"].as_bool().unwrap_or(false),
@@ -243,6 +252,7 @@ fn pay(books: &mut Books, body: &Value) -> (u16, Value) {
         return (409, json!({"type": "urn:payrig:problem:wrong-state"}));
     }
     task.paid_us.get_or_insert_with(now_us);
+    books.orders.paid(&task.order_no);
     (200, json!({"transaction_id": format!("tx-{}", body["task"].as_str().unwrap_or_default())}))
 }
 

@@ -54,7 +54,7 @@ impl Journey {
     /// What the payer does about what is shown.
     pub(super) fn follow(&mut self, seen: &SeenReply, now_us: u64) -> Action {
         match seen.payment.as_ref().map(|payment| payment.state) {
-            Some(PaymentState::Paid) => return self.end(Outcome::Paid, now_us),
+            Some(PaymentState::Paid) => return self.paid(now_us),
             Some(PaymentState::Closed) => {
                 let is_asked = self.cancelling != Cancelling::Not;
                 return self.end(if is_asked { Outcome::Cancelled } else { Outcome::Closed }, now_us);
@@ -127,7 +127,7 @@ impl Journey {
     pub(super) fn read(&mut self, sent: Move, answer: &Answer<'_>) -> Result<SeenReply, Action> {
         let seen: SeenReply = match serde_json::from_slice(answer.body) {
             Ok(seen) => seen,
-            Err(error) => return Err(self.unreadable(sent, answer, &error)),
+            Err(error) => return Err(self.unreadable(sent, answer, &error, "task")),
         };
         if let Some(ours) = self.record.task_id.as_deref().filter(|ours| *ours != seen.task.task_id) {
             let detail = format!("{} about {ours} was answered with {}", sent.step().name(), seen.task.task_id);
@@ -138,10 +138,16 @@ impl Journey {
         Ok(seen)
     }
 
-    pub(super) fn unreadable(&mut self, sent: Move, answer: &Answer<'_>, error: &serde_json::Error) -> Action {
+    pub(super) fn unreadable(
+        &mut self,
+        sent: Move,
+        answer: &Answer<'_>,
+        error: &serde_json::Error,
+        what: &str,
+    ) -> Action {
         self.note_answer(sent, answer, true);
         let step = sent.step().name();
-        let reason = format!("{step} was answered {} without a readable task: {error}", answer.status);
+        let reason = format!("{step} was answered {} without a readable {what}: {error}", answer.status);
         self.end(Outcome::Error { reason }, answer.now_us)
     }
 

@@ -1,9 +1,10 @@
 //! One payer's journey as a state machine: an event in, one action out.
 //!
 //! Between events a journey is always in one of four states: not begun, waiting before a [`Move`], waiting for the reply
-//! to a [`Move`], or over. What a reply to each move means stands in `submit`, `follow` and `pay`.
+//! to a [`Move`], or over. What a reply to each move means stands in `submit`, `follow`, `pay` and `order`.
 
 mod follow;
+mod order;
 mod pay;
 mod submit;
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 
 use crate::dice::Dice;
 use crate::plan::Plan;
-use crate::{Action, Event, JourneyRecord, Method, Outcome, Request, Settings, Step, Target};
+use crate::{Action, Event, JourneyRecord, Method, OrderSeen, Outcome, Request, Settings, Step, Target};
 
 use pay::Cashier;
 
@@ -26,6 +27,7 @@ const SPREAD_US: u64 = 500_000;
 /// The requests that a journey can make next. Twins are the second click of a double click.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Move {
+    CreateOrder,
     Submit,
     SubmitTwin,
     Query,
@@ -34,11 +36,19 @@ enum Move {
     QueryPaid,
     Retry,
     Cancel,
+    /// Until the order is paid.
+    Order,
+    Ship,
+    /// Once, after it was split.
+    OrderShipped,
 }
 
 impl Move {
     const fn step(self) -> Step {
         match self {
+            Self::CreateOrder => Step::CreateOrder,
+            Self::Order | Self::OrderShipped => Step::Order,
+            Self::Ship => Step::Ship,
             Self::Submit | Self::SubmitTwin => Step::Submit,
             Self::Query => Step::Query,
             Self::Pay | Self::PayTwin => Step::Pay,
@@ -107,6 +117,8 @@ pub struct Journey {
     record: JourneyRecord,
     /// When the request that is under way was handed out.
     sent_us: u64,
+    /// When the first submission was sent, where something was done before it.
+    submit_asked_us: Option<u64>,
     /// Sendings of the present move in a row.
     tries: u32,
     early_polls_left: u32,
@@ -137,6 +149,7 @@ impl Journey {
             amount_minor: plan.submission.amount_minor,
             currency: plan.submission.currency.code().to_owned(),
             channel: plan.submission.channel.name().to_owned(),
+            order: plan.order.as_ref().map(|order| OrderSeen::of(order.mode)),
             ..JourneyRecord::default()
         };
         Self {
@@ -147,6 +160,7 @@ impl Journey {
             state: State::Fresh,
             record,
             sent_us: 0,
+            submit_asked_us: None,
             tries: 0,
             cancelling: Cancelling::Not,
             cashier: None,
@@ -171,7 +185,7 @@ impl Journey {
             (State::Over, _) => Action::Done,
             (State::Fresh, Event::Start) => {
                 self.record.started_us = Some(now_us);
-                self.send(Move::Submit, now_us)
+                self.send(if self.plan.order.is_some() { Move::CreateOrder } else { Move::Submit }, now_us)
             }
             (State::Waiting(then), Event::Waited) => self.send(then, now_us),
             (State::Sent(sent), Event::Reply { status, retry_after_s, body }) => {
@@ -185,6 +199,10 @@ impl Journey {
                     Move::PayTwin => self.on_paid_again(answer),
                     Move::Retry => self.on_retried(answer),
                     Move::Cancel => self.on_cancelled(answer),
+                    Move::CreateOrder => self.on_created(answer),
+                    Move::Order => self.on_order(answer),
+                    Move::Ship => self.on_shipped(answer),
+                    Move::OrderShipped => self.on_order_shipped(answer),
                 }
             }
             (State::Sent(sent), Event::Lost) => {
@@ -220,6 +238,7 @@ impl Journey {
     fn send(&mut self, what: Move, now_us: u64) -> Action {
         self.state = State::Sent(what);
         self.sent_us = now_us;
+        let order_path = |rest: &str| Target::Path(format!("/v1/orders/{}{rest}", self.record.order_no));
         let path = |rest: &str| {
             let task_id = self.record.task_id.as_deref().unwrap_or_default();
             Target::Path(format!("/v1/pay-tasks/{task_id}{rest}"))
@@ -232,6 +251,17 @@ impl Journey {
                 (Method::Post, Target::Path("/v1/pay-tasks".to_owned()), Some(body))
             }
             Move::Query | Move::QueryPaid => (Method::Get, path(""), None),
+            Move::Order | Move::OrderShipped => (Method::Get, order_path(""), None),
+            Move::CreateOrder | Move::Ship => {
+                let (target, body) = match &self.plan.order {
+                    Some(order) if what == Move::Ship => (order_path("/ship"), serde_json::to_vec(&order.ship())),
+                    order => {
+                        let new = order.as_ref().map(|order| &order.new);
+                        (Target::Path("/v1/orders".to_owned()), serde_json::to_vec(&new))
+                    }
+                };
+                (Method::Post, target, Some(body.unwrap_or_default()))
+            }
             Move::Retry => (Method::Post, path("/retry"), None),
             Move::Cancel => (Method::Post, path("/cancel"), None),
             Move::Pay | Move::PayTwin => {
@@ -248,7 +278,13 @@ impl Journey {
 
     fn count(&mut self, what: Move, now_us: u64) {
         match what.step() {
-            Step::Submit => self.record.submits += 1,
+            Step::Submit => {
+                // Of an order that was created first: the round is asked for here, and not when the journey began.
+                if self.record.submits == 0 && self.plan.order.is_some() {
+                    self.submit_asked_us = Some(now_us);
+                }
+                self.record.submits += 1;
+            }
             Step::Query | Step::QueryPaid => self.record.polls += 1,
             Step::Pay => self.note_paying(now_us),
             Step::Retry => {
@@ -257,6 +293,8 @@ impl Journey {
                 self.is_retry_open = true;
             }
             Step::Cancel => self.record.cancels += 1,
+            Step::Order => self.order_seen(|order| order.reads += 1),
+            Step::CreateOrder | Step::Ship => {}
         }
     }
 
@@ -293,6 +331,9 @@ impl Journey {
         match sent {
             // The same key finds out whether the first one arrived; the same parameters cannot pay twice.
             Move::Submit | Move::SubmitTwin | Move::Pay | Move::PayTwin => self.again(sent, None, now_us),
+            // The same number and content make one order, the same mode one shipment.
+            Move::CreateOrder | Move::Ship | Move::OrderShipped => self.again(sent, None, now_us),
+            Move::Order => self.poll_order(None, now_us),
             Move::Query | Move::QueryPaid => self.poll(None, now_us),
             // A poll shows whether it took effect.
             Move::Retry | Move::Cancel => self.poll(None, now_us),

@@ -34,7 +34,7 @@ impl Journey {
         }
         self.record.task_id = Some(seen.task.task_id.clone());
         self.record.accepted_us = Some(answer.now_us);
-        let asked_us = self.record.started_us.unwrap_or(self.sent_us);
+        let asked_us = self.submit_asked_us.or(self.record.started_us).unwrap_or(self.sent_us);
         self.open_round(1, asked_us);
         self.note_shown(&seen, answer.now_us);
         if self.plan.is_double {
@@ -60,7 +60,7 @@ impl Journey {
         // Another task is told apart here already, so that it counts as what it is.
         let seen = match serde_json::from_slice::<SeenReply>(answer.body) {
             Ok(seen) => seen,
-            Err(error) => return self.unreadable(Move::SubmitTwin, &answer, &error),
+            Err(error) => return self.unreadable(Move::SubmitTwin, &answer, &error, "task"),
         };
         let first = self.record.task_id.as_deref().unwrap_or_default();
         if seen.task.task_id != first {
@@ -128,7 +128,7 @@ impl Journey {
         self.unexpected(Move::Cancel, &answer)
     }
 
-    fn refused(&mut self, answer: &Answer<'_>) -> Action {
+    pub(super) fn refused(&mut self, answer: &Answer<'_>) -> Action {
         let outcome = Outcome::Refused { status: answer.status, problem: answer.problem() };
         self.end(outcome, answer.now_us)
     }

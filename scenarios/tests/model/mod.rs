@@ -1,5 +1,7 @@
 //! A server and a cashier in a hundred lines, by a virtual clock, that keep the contract (or break it on purpose).
 
+mod order;
+
 use std::time::Duration;
 
 use payrig_api::{Simulate, Submission, TaskInfo};
@@ -24,6 +26,18 @@ pub(crate) enum Fault {
     Overloaded,
     /// The second settled reply shows the task as running.
     TakesBack,
+    /// The order is never marked paid.
+    ForgetsOrder,
+    /// An order that it shows as paid is not shipped.
+    RefusesToShip,
+    /// The parcels do not sum to what was paid.
+    LosesACent,
+    /// The order names another payment.
+    PaidByAnother,
+    /// A shipped order is shown as unpaid.
+    TakesOrderBack,
+    /// Another order is answered.
+    OtherOrder,
 }
 
 /// One order's server.
@@ -41,6 +55,7 @@ pub(crate) struct Model {
     transactions: u32,
     requests: u32,
     settled_shown: u32,
+    order: order::Order,
 }
 
 const ATTEMPT_US: u64 = 300_000;
@@ -62,6 +77,7 @@ impl Model {
             transactions: 0,
             requests: 0,
             settled_shown: 0,
+            order: order::Order::default(),
         }
     }
 
@@ -105,6 +121,7 @@ impl Model {
             }
             Step::Retry => self.retry(request),
             Step::Cancel => self.cancel(request),
+            Step::CreateOrder | Step::Order | Step::Ship => self.order(request),
         }
     }
 

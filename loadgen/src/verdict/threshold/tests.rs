@@ -44,7 +44,7 @@ fn an_error_names_the_place_and_what_is_accepted() {
         ("p101<5", 0, "a statistic"),
         ("p0<5", 0, "a statistic"),
         ("settle<4s", 6, "after `settle`"),
-        ("p99<5ms for checkout", 12, "a step: submit"),
+        ("p99<5ms for checkout", 12, "a step: create_order, submit"),
         ("settle p95<4s for submit", 14, "whole journeys"),
         ("error-rate<1", 11, "1%"),
         ("error-rate<150%", 11, "percentage"),
