@@ -15,6 +15,7 @@ pub mod channel;
 pub mod cache;
 pub mod sync;
 pub mod notice;
+pub mod refund;
 pub mod closing;
 pub mod sweep;
 pub mod store;

@@ -40,6 +40,8 @@ pub enum Body {
     Metrics,
     /// The `OpenAPI` document.
     OpenApi,
+    /// What the channel's style demands as an answer.
+    Taken,
 }
 
 /// A header of an answer.
@@ -73,6 +75,8 @@ pub enum Takes {
     Submission,
     /// The parameters of a payment.
     PayParams,
+    /// A signed notification of a channel.
+    Notification,
 }
 
 /// One call.
@@ -116,7 +120,7 @@ const fn get(name: &'static str, path: &'static str, summary: &'static str) -> C
 }
 
 /// Every call.
-pub static CALLS: [Call; 10] = [
+pub static CALLS: [Call; 11] = [
     Call {
         name: "submit",
         verb: Verb::Post,
@@ -205,11 +209,29 @@ pub static CALLS: [Call; 10] = [
     Call {
         answers: &[ok("It does", Body::Health)],
         problems: &[P::Overloaded],
-        ..get("readyz", "/readyz", "Whether the document store answers")
+        ..get("readyz", "/readyz", "Whether the document store answers; tells of the channel too")
     },
     Call {
         answers: &[ok("Everything counted and timed", Body::Metrics)],
         ..get("metrics", "/metrics", "Metrics for Prometheus")
     },
     Call { answers: &[ok("OpenAPI 3.1", Body::OpenApi)], ..get("openapi", "/openapi.json", "This document") },
+    Call {
+        name: "notify",
+        verb: Verb::Post,
+        path: "/v1/notify/{channel}",
+        summary: "A payment channel (alipay or wechat) says, signed, that it took money",
+        takes: Takes::Notification,
+        answers: &[ok("Stored, now or before", Body::Taken)],
+        problems: &[
+            P::MalformedBody,
+            P::Unauthorized,
+            P::NotFound,
+            P::BodyTimeout,
+            P::BodyTooLarge,
+            P::Internal,
+            P::Overloaded,
+            P::FateUnknown,
+        ],
+    },
 ];

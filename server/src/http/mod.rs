@@ -5,6 +5,7 @@ mod admin;
 mod cashier;
 mod connections;
 mod listen;
+mod notify;
 mod plain;
 mod reply;
 mod route;

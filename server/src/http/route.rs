@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use payrig_api::{Problem, ProblemType, calls::CALLS};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{admin, cashier, plain, reply, tasks};
+use super::{admin, cashier, notify, plain, reply, tasks};
 use crate::{
     metrics::{Metrics, Named, RequestLabels, StatusClass},
     service::PayService,
@@ -57,6 +57,7 @@ enum Route<'a> {
     Ready,
     Metrics,
     OpenApi,
+    Notify(&'a str),
     Books,
     Book(&'a str),
     Ledger,
@@ -94,7 +95,11 @@ impl<'a> Route<'a> {
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/openapi.json" => Self::OpenApi,
-            _ => path.strip_prefix("/v1/payments/").map_or(Self::Unknown, Self::Payment),
+            _ => {
+                let payment = path.strip_prefix("/v1/payments/").map(Self::Payment);
+                let notify = || path.strip_prefix("/v1/notify/").map(Self::Notify);
+                payment.or_else(notify).unwrap_or(Self::Unknown)
+            }
         }
     }
 
@@ -111,16 +116,17 @@ impl<'a> Route<'a> {
             Self::Ready => 7,
             Self::Metrics => 8,
             Self::OpenApi => 9,
-            Self::Books => 10,
-            Self::Book(_) => 11,
-            Self::Ledger => 12,
-            Self::Unknown => 13,
+            Self::Notify(_) => 10,
+            Self::Books => 11,
+            Self::Book(_) => 12,
+            Self::Ledger => 13,
+            Self::Unknown => 14,
         }
     }
 
     const fn method(self) -> Option<Method> {
         match self {
-            Self::Submit | Self::Retry(_) | Self::Cancel(_) | Self::Cashier => Some(Method::POST),
+            Self::Submit | Self::Retry(_) | Self::Cancel(_) | Self::Cashier | Self::Notify(_) => Some(Method::POST),
             Self::Unknown => None,
             _ => Some(Method::GET),
         }
@@ -158,6 +164,9 @@ impl App {
                 Route::Ready => plain::ready(self.service.parts()).await,
                 Route::Metrics => plain::metrics(self.service.parts()),
                 Route::OpenApi => plain::openapi(),
+                Route::Notify(style) => {
+                    notify::take(self.service.parts(), style, &head.headers, body, self.body_deadline).await
+                }
                 Route::Books => admin::collections(self.service.parts()),
                 Route::Book(collection) => admin::book(self.service.parts(), collection, head.uri.query()).await,
                 Route::Ledger => admin::ledger(self.service.parts(), head.uri.query()).await,
@@ -195,7 +204,8 @@ mod tests {
     #[test]
     fn the_router_knows_every_call_of_the_contract_and_no_other() {
         for (number, call) in CALLS.iter().enumerate() {
-            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1");
+            let path =
+                call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1").replace("{channel}", "alipay");
             let route = Route::of(Face::Public, &path);
             assert_eq!((route.number(), route.method()), (number, Some(call.verb.method())), "{}", call.name);
             assert_eq!(Route::of(Face::Admin, &path), Route::Unknown);

@@ -18,6 +18,7 @@ use payrig_server::{
         Queue, TaskQueue as _,
         memory::{MemoryQueue, Wheel},
     },
+    refund::Desk,
     runner::Runner,
     store::Store,
     sweep,
@@ -140,6 +141,7 @@ impl Life {
             clock: Clock::anchored(now_us),
             metrics: METRICS.with(Arc::clone),
             settings: Settings::default(),
+            refunds: Desk::default(),
             locks: Locks::default(),
         };
         let stepped = with(&plain, stepped, now_us);
@@ -196,6 +198,7 @@ fn with(parts: &Parts, store: &Store, now_us: u64) -> Arc<Parts> {
         clock: Clock::anchored(now_us),
         metrics: Arc::clone(&parts.metrics),
         settings: parts.settings,
+        refunds: Desk::default(),
         locks: Locks::default(),
     })
 }
