@@ -121,7 +121,7 @@ impl Admin {
             #[serde(default)]
             collections: Vec<String>,
         }
-        let known: Known = self.get("/admin/books")?;
+        let known: Known = self.get(self.address, "/admin/books")?;
         if !known.collections.iter().any(|name| name == "order_paid") {
             return Ok(None);
         }
