@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::metrics::{Metrics, Sent};
-use crate::notification::Claim;
+use crate::notification::{Claim, Notification};
 use crate::outbox::{Letter, Notifications};
 use crate::simulated::SimulatedChannel;
 use post::{Answered, Poster};
@@ -21,11 +21,17 @@ use told::Told;
 /// How many notifications are under way at most. A server that hangs holds a place for 5 s at a time.
 const UNDER_WAY: usize = 256;
 
+/// How one notification gets to a server.
+trait Post: Send + Sync + 'static {
+    /// Sends it and waits for its answer.
+    fn post(&self, url: &str, notification: Notification) -> impl Future<Output = Answered> + Send;
+}
+
 /// What one sending needs.
-struct Sender {
+struct Sender<P> {
     channel: SimulatedChannel,
     metrics: Arc<Metrics>,
-    poster: Poster,
+    poster: P,
     told: Told,
     scale: TimeScale,
 }
@@ -35,6 +41,17 @@ struct Sender {
 pub(crate) async fn run(
     channel: SimulatedChannel,
     metrics: Arc<Metrics>,
+    notifications: Notifications,
+    scale: TimeScale,
+    stop: watch::Receiver<bool>,
+) {
+    run_with(Poster::new(), channel, metrics, notifications, scale, stop).await;
+}
+
+async fn run_with(
+    poster: impl Post,
+    channel: SimulatedChannel,
+    metrics: Arc<Metrics>,
     mut notifications: Notifications,
     scale: TimeScale,
     mut stop: watch::Receiver<bool>,
@@ -42,7 +59,7 @@ pub(crate) async fn run(
     let (told, writer) = told::told(channel.clone());
     let writing = tokio::spawn(writer.run());
     let resending = tokio::spawn(told::resend(channel.clone(), scale));
-    let sender = Arc::new(Sender { channel, metrics, poster: Poster::new(), told, scale });
+    let sender = Arc::new(Sender { channel, metrics, poster, told, scale });
     let places = Arc::new(Semaphore::new(UNDER_WAY));
     loop {
         let next = tokio::select! {
@@ -71,7 +88,7 @@ async fn next(notifications: &mut Notifications, places: &Arc<Semaphore>) -> Opt
     Some((letter, place))
 }
 
-impl Sender {
+impl<P: Post> Sender<P> {
     /// One sending, and what follows from how it was answered.
     async fn send(&self, letter: Letter) {
         let inner = self.channel.inner();
@@ -124,3 +141,6 @@ impl Sender {
 
 /// How long an answer may take, as published.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

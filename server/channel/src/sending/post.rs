@@ -10,7 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::ANSWER_TIME;
+use super::{ANSWER_TIME, Post};
 use crate::notification::Notification;
 use crate::wire::notify::is_acknowledged;
 
@@ -48,9 +48,11 @@ impl Poster {
             .build(connector);
         Self { client }
     }
+}
 
-    /// Sends one and waits for its answer, within 5 s in all.
-    pub(super) async fn post(&self, url: &str, notification: Notification) -> Answered {
+impl Post for Poster {
+    /// Within 5 s in all.
+    async fn post(&self, url: &str, notification: Notification) -> Answered {
         let style = notification.style;
         let Some(request) = request(url, notification) else { return Answered::Not("the address is none") };
         let exchange = async {
