@@ -16,11 +16,13 @@ const PAGE: usize = 2_000;
 /// The largest page that is read, in bytes.
 const PAGE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The admin listener of a server.
+/// The admin listener of a server, with its channel's where that is a process of its own.
 #[derive(Clone, Debug)]
 pub struct Admin {
     address: SocketAddr,
     timeout: Duration,
+    /// Who has the ledger, and notifications still to send, where the server has neither.
+    channel: Option<Box<Self>>,
 }
 
 /// Why the books cannot be read.
@@ -68,7 +70,14 @@ impl Admin {
         let host = url.strip_prefix("http://").unwrap_or(url);
         let host = host.split('/').next().unwrap_or_default();
         let address = host.to_socket_addrs().map_err(|_| no_address())?.next().ok_or_else(no_address)?;
-        Ok(Self { address, timeout })
+        Ok(Self { address, timeout, channel: None })
+    }
+
+    /// The same server with a channel of its own process: the ledger and the notifications that are still to be sent are
+    /// read there.
+    #[must_use]
+    pub fn with_channel(self, channel: Self) -> Self {
+        Self { channel: Some(Box::new(channel)), ..self }
     }
 
     /// What is under way.
@@ -76,7 +85,9 @@ impl Admin {
     /// # Errors
     /// See [`ReadError`].
     pub fn counts(&self) -> Result<Counts, ReadError> {
-        self.get("/admin/books")
+        let counts: Counts = self.get("/admin/books")?;
+        let Some(channel) = &self.channel else { return Ok(counts) };
+        Ok(Counts { notifications_pending: channel.counts()?.notifications_pending, ..counts })
     }
 
     /// All books. They are one picture only if nothing moves meanwhile: see [`crate::quiesce()`].
@@ -138,7 +149,7 @@ impl Admin {
     /// # Errors
     /// See [`ReadError`].
     pub fn ledger(&self) -> Result<Vec<LedgerRow>, ReadError> {
-        self.pages("/admin/ledger")
+        self.channel.as_deref().unwrap_or(self).pages("/admin/ledger")
     }
 
     fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ReadError> {
