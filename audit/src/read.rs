@@ -16,12 +16,13 @@ const PAGE: usize = 2_000;
 /// The largest page that is read, in bytes.
 const PAGE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The admin listener of a server, and of the channel where that is a program of its own.
+/// The admin listener of a server, with its channel's where that is a process of its own.
 #[derive(Clone, Debug)]
 pub struct Admin {
     address: SocketAddr,
-    channel: Option<SocketAddr>,
     timeout: Duration,
+    /// Who has the ledger, and notifications still to send, where the server has neither.
+    channel: Option<Box<Self>>,
 }
 
 /// Why the books cannot be read.
@@ -65,15 +66,18 @@ impl Admin {
     /// # Errors
     /// [`ReadError::Address`].
     pub fn new(url: &str, timeout: Duration) -> Result<Self, ReadError> {
-        Ok(Self { address: address_of(url)?, channel: None, timeout })
+        let no_address = || ReadError::Address(url.to_owned());
+        let host = url.strip_prefix("http://").unwrap_or(url);
+        let host = host.split('/').next().unwrap_or_default();
+        let address = host.to_socket_addrs().map_err(|_| no_address())?.next().ok_or_else(no_address)?;
+        Ok(Self { address, timeout, channel: None })
     }
 
-    /// The same server, whose channel is a program of its own with this admin listener.
-    ///
-    /// # Errors
-    /// [`ReadError::Address`].
-    pub fn with_channel(self, url: &str) -> Result<Self, ReadError> {
-        Ok(Self { channel: Some(address_of(url)?), ..self })
+    /// The same server with a channel of its own process: the ledger and the notifications that are still to be sent are
+    /// read there.
+    #[must_use]
+    pub fn with_channel(self, channel: Self) -> Self {
+        Self { channel: Some(Box::new(channel)), ..self }
     }
 
     /// What is under way.
@@ -81,10 +85,9 @@ impl Admin {
     /// # Errors
     /// See [`ReadError`].
     pub fn counts(&self) -> Result<Counts, ReadError> {
-        let ours: Counts = self.get(self.address, "/admin/books")?;
-        let Some(channel) = self.channel else { return Ok(ours) };
-        let theirs: Counts = self.get(channel, "/admin/books")?;
-        Ok(Counts { notifications_pending: ours.notifications_pending + theirs.notifications_pending, ..ours })
+        let counts: Counts = self.get("/admin/books")?;
+        let Some(channel) = &self.channel else { return Ok(counts) };
+        Ok(Counts { notifications_pending: channel.counts()?.notifications_pending, ..counts })
     }
 
     /// All books. They are one picture only if nothing moves meanwhile: see [`crate::quiesce()`].
@@ -121,7 +124,7 @@ impl Admin {
             #[serde(default)]
             collections: Vec<String>,
         }
-        let known: Known = self.get(self.address, "/admin/books")?;
+        let known: Known = self.get("/admin/books")?;
         if !known.collections.iter().any(|name| name == "order_paid") {
             return Ok(None);
         }
@@ -137,7 +140,7 @@ impl Admin {
     /// # Errors
     /// See [`ReadError`].
     pub fn collection<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, ReadError> {
-        let rows = self.pages::<Row<T>>(self.address, &format!("/admin/books/{name}"))?;
+        let rows = self.pages::<Row<T>>(&format!("/admin/books/{name}"))?;
         Ok(rows.into_iter().map(|row| row.doc).collect())
     }
 
@@ -146,15 +149,15 @@ impl Admin {
     /// # Errors
     /// See [`ReadError`].
     pub fn ledger(&self) -> Result<Vec<LedgerRow>, ReadError> {
-        self.pages(self.channel.unwrap_or(self.address), "/admin/ledger")
+        self.channel.as_deref().unwrap_or(self).pages("/admin/ledger")
     }
 
-    fn pages<T: DeserializeOwned>(&self, of: SocketAddr, path: &str) -> Result<Vec<T>, ReadError> {
+    fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, ReadError> {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
             let from = after.as_deref().map(|id| format!("&after={}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
-            let page: Page<T> = self.get(of, &format!("{path}?limit={PAGE}{}", from.unwrap_or_default()))?;
+            let page: Page<T> = self.get(&format!("{path}?limit={PAGE}{}", from.unwrap_or_default()))?;
             all.extend(page.items);
             if page.next.is_none() {
                 return Ok(all);
@@ -167,8 +170,8 @@ impl Admin {
         }
     }
 
-    fn get<T: DeserializeOwned>(&self, of: SocketAddr, path: &str) -> Result<T, ReadError> {
-        let answer = self.exchange(of, path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ReadError> {
+        let answer = self.exchange(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
         let unexpected = |what: String| ReadError::Unexpected { path: path.to_owned(), what };
         let (head, body) = split(&answer).ok_or_else(|| unexpected("no HTTP answer".to_owned()))?;
         let status = head.lines().next().unwrap_or_default();
@@ -186,12 +189,12 @@ impl Admin {
     }
 
     /// One request on a connection of its own; the server closes it behind its answer.
-    fn exchange(&self, with: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+    fn exchange(&self, path: &str) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + self.timeout;
-        let mut stream = TcpStream::connect_timeout(&with, self.timeout)?;
+        let mut stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(self.timeout))?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {with}\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
         stream.write_all(request.as_bytes())?;
         let (mut answer, mut piece) = (Vec::new(), vec![0; 1 << 16]);
         loop {
@@ -211,13 +214,6 @@ impl Admin {
             }
         }
     }
-}
-
-fn address_of(url: &str) -> Result<SocketAddr, ReadError> {
-    let no_address = || ReadError::Address(url.to_owned());
-    let host = url.strip_prefix("http://").unwrap_or(url);
-    let host = host.split('/').next().unwrap_or_default();
-    host.to_socket_addrs().map_err(|_| no_address())?.next().ok_or_else(no_address)
 }
 
 /// Head and body of an answer.

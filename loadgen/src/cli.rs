@@ -1,5 +1,6 @@
 //! The command line: names and help only; what the flags mean together is decided in `plan`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 pass, 1 runtime error, 2 usage, 99 a threshold was crossed, 130 interrupted (results are written).
+Exit codes: 0 pass, 1 runtime error, 2 usage, 4 the books do not agree, 99 a threshold was crossed, 130 interrupted (results are written).
 Examples:
   payrig run                                     the mixed scenario against a reference server of its own
   payrig run checkout -H http://127.0.0.1:8080 -u 200 -t 2m --threshold \"p99<250ms for submit\"";
@@ -102,6 +103,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub seed: Option<u64>,
 
+    /// No audit of the money after the run
+    #[arg(long, help_heading = "Judging")]
+    pub no_audit: bool,
+    /// How long the audit waits until nothing moves any more
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, help_heading = "Judging")]
+    pub audit_wait: Duration,
+    /// The admin listener of a server that runs already, as host:port: without it there is no audit of that server
+    #[arg(long, value_name = "ADDR", requires = "host", help_heading = "Judging")]
+    pub admin: Option<SocketAddr>,
+    /// The admin listener of its channel, where that is a process of its own
+    #[arg(long, value_name = "ADDR", requires = "admin", help_heading = "Judging")]
+    pub channel_admin: Option<SocketAddr>,
     /// A promise to judge, such as "p99<250ms for submit", "error-rate<1%", "rate>=2000", "settle p95<4s"; repeatable
     #[arg(long, value_name = "EXPR", help_heading = "Judging")]
     pub threshold: Vec<String>,
@@ -130,7 +143,4 @@ pub struct RunArgs {
     pub(crate) abort_on_fail: bool,
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) report_file: Option<PathBuf>,
-    // There is no audit yet, so a wish for none is granted.
-    #[arg(long, hide = true)]
-    pub(crate) no_audit: bool,
 }

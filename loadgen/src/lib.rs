@@ -5,6 +5,7 @@ pub mod cli;
 pub mod plan;
 pub mod run;
 pub mod target;
+pub mod audit;
 pub mod child;
 pub mod interrupt;
 pub mod engine;

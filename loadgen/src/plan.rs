@@ -6,6 +6,7 @@ use std::time::Duration;
 use payrig_scenarios::Profile;
 use reqwest::{Url, header::HeaderValue};
 
+use crate::audit::Doors;
 use crate::child::{ChildCommand, Role};
 use crate::cli::RunArgs;
 use crate::verdict::threshold::{self, Threshold};
@@ -50,6 +51,8 @@ pub struct Plan {
     pub seed: u64,
     /// What is promised: the profile's own first, then those of the command line.
     pub thresholds: Vec<Threshold>,
+    /// How long the audit may wait for the books to come to rest; none: no audit.
+    pub audit_wait: Option<Duration>,
     /// Where run folders are made.
     pub results: PathBuf,
 }
@@ -58,7 +61,12 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub enum Target {
     /// One that runs already.
-    Running(Url),
+    Running {
+        /// Where.
+        url: Url,
+        /// Where its books are, if anybody said so.
+        doors: Option<Doors>,
+    },
     /// One that is started for this run.
     Child {
         /// What to start.
@@ -108,6 +116,7 @@ impl Plan {
             authorization: args.api_key.as_deref().map(authorization).transpose()?,
             // Short enough to be typed again, and for every JSON reader.
             seed: args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            audit_wait: (!args.no_audit).then_some(args.audit_wait),
             results: args.results.clone(),
         })
     }
@@ -164,7 +173,8 @@ fn thresholds(profile: &Profile, args: &RunArgs) -> Result<Vec<Threshold>, Usage
 
 fn target(args: &RunArgs) -> Result<Target, UsageError> {
     if let Some(host) = &args.host {
-        return Ok(Target::Running(base_url(host)?));
+        let doors = args.admin.map(|server| Doors { server, channel: args.channel_admin, is_ours_alone: false });
+        return Ok(Target::Running { url: base_url(host)?, doors });
     }
     let server = ChildCommand::new(Role::Server, args.server.as_deref(), &args.server_args).map_err(UsageError)?;
     let (server, channel) = with_channel(server, args)?;
@@ -253,7 +263,9 @@ mod tests {
         assert_eq!((plan.users, plan.hatch_rate), (100, 50.0));
         assert_eq!((plan.warmup, plan.run_time), (Duration::from_secs(5), Duration::from_secs(60)));
         assert_eq!(plan.profile.name, "mixed");
-        assert!(matches!(plan.target, Target::Running(url) if url.as_str() == "http://127.0.0.1:8080/"));
+        assert!(
+            matches!(plan.target, Target::Running { url, doors: None } if url.as_str() == "http://127.0.0.1:8080/")
+        );
     }
 
     #[test]

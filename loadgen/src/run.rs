@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use payrig_results::{
-    Audit, Ended, ExitCode, FigureTable, JourneyTotals, LoadModel, Machine, Run, SCHEMA_VERSION, SpanUs,
-    ThresholdResult, Validity, Version, Versions, plan_hash, utc_time,
+    Audit, AuditVerdict, Ended, ExitCode, FigureTable, JOURNEYS_FILE, JourneyTotals, LoadModel, Machine, Run,
+    SCHEMA_VERSION, SpanUs, ThresholdResult, Validity, Version, Versions, plan_hash, utc_time,
 };
 use payrig_scenarios::{Generator, Step};
 use tokio::runtime::Runtime;
 
+use crate::audit::audit;
 use crate::cli::RunArgs;
 use crate::engine::goose::GooseEngine;
 use crate::engine::{Engine, Load, Stop};
@@ -101,13 +102,15 @@ impl<'a> Session<'a> {
             Journal::create(results, &self.plan.profile.name, self.clock.now_us()).map_err(Finding::runtime)?;
         let observed = self.observe(&mut server, &mut journal, &mut progress);
         let mut findings = findings(&observed);
+        let (audit, broken) = self.audit(&server, &journal, &observed, &mut progress);
+        findings.extend(broken);
         let channel = server.channel.clone();
         findings.extend(server.close(journal.partial_dir()).iter().map(Finding::runtime));
         let sums = JudgedSums { journal: &journal, steady_s: observed.steady_s() };
         let thresholds: Vec<_> = self.plan.thresholds.iter().map(|threshold| judge(threshold, &sums)).collect();
         let notes = channel.into_iter().chain(notes(&observed, self.engine_threads)).collect();
-        let target = Target { description: target, version: server_version };
-        let draft = self.draft(&observed, thresholds, &findings, target, notes);
+        let told = Told { description: target, server: server_version, audit, notes };
+        let draft = self.draft(&observed, thresholds, &findings, told);
         let code = draft.exit_code;
         let (dir, run) = journal.into_writer().finish(draft).map_err(Finding::runtime)?;
         self.show(&run, &dir).map_err(Finding::runtime)?;
@@ -138,14 +141,40 @@ impl<'a> Session<'a> {
         self.runtime.block_on(observe(GooseEngine, watch))
     }
 
-    fn draft(
+    /// The audit's verdict, and what speaks against the run because of it.
+    fn audit(
         &self,
+        server: &Server,
+        journal: &Journal,
         observed: &Observed,
-        thresholds: Vec<ThresholdResult>,
-        findings: &[Finding],
-        target: Target,
-        notes: Vec<String>,
-    ) -> Run {
+        progress: &mut Progress,
+    ) -> (Audit, Option<Finding>) {
+        let not_run = |why: &str| (Audit::not_run(why), None);
+        let Some(patience) = self.plan.audit_wait else { return not_run("--no-audit") };
+        if observed.cut.is_some() {
+            return not_run("the run was cut short");
+        }
+        let Some(doors) = server.doors else {
+            return not_run("nobody said where the server's books are: --admin ADDR names its admin listener");
+        };
+        progress.say("audit: waiting until nothing moves any more");
+        let journeys = journal.partial_dir().join(JOURNEYS_FILE);
+        match audit(doors, &journeys, patience, &self.interrupt) {
+            Err(error) => (Audit::not_run(error.to_string()), Some(Finding::runtime(error))),
+            Ok((audit, waited)) => {
+                progress.say(&format!("audit: done after {:.1} s", waited.as_secs_f64()));
+                let code = match audit.verdict {
+                    AuditVerdict::Failed => Some(ExitCode::AuditFailed),
+                    AuditVerdict::NotRun => Some(ExitCode::Interrupted),
+                    AuditVerdict::Passed => None,
+                };
+                let text = audit.findings.first().cloned().unwrap_or_default();
+                (audit, code.map(|code| Finding { code, text: format!("audit: {text}") }))
+            }
+        }
+    }
+
+    fn draft(&self, observed: &Observed, thresholds: Vec<ThresholdResult>, findings: &[Finding], told: Told) -> Run {
         let crossed = thresholds.iter().any(|threshold| !threshold.is_kept).then_some(ExitCode::ThresholdCrossed);
         let code = ExitCode::deciding(findings.iter().map(|finding| finding.code).chain(crossed));
         let (from_us, to_us) = observed.steady_us.unwrap_or_default();
@@ -157,7 +186,7 @@ impl<'a> Session<'a> {
             model: LoadModel::Closed,
             seed: self.plan.seed,
             command: without_secrets(std::env::args()),
-            target: target.description,
+            target: told.description,
             plan_hash: plan_hash(&plan),
             plan,
             started_at: utc_time(self.clock.origin_us()),
@@ -168,15 +197,15 @@ impl<'a> Session<'a> {
                 Some(Cut::Interrupted) => Ended::Interrupted,
                 Some(_) => Ended::Aborted,
             },
-            versions: Versions { harness: harness_version(), server: target.version },
+            versions: Versions { harness: harness_version(), server: told.server },
             machine: Machine::read(),
             validity: Validity::not_judged("this version does not judge the validity of a measurement"),
             figures: FigureTable::default(),
             failures: failures(observed),
             journeys: JourneyTotals::default(),
             thresholds,
-            audit: Audit::not_run("this version has no audit"),
-            notes,
+            audit: told.audit,
+            notes: told.notes,
             exit_code: code.code(),
         }
     }
@@ -192,10 +221,13 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What was driven, for the results.
-struct Target {
+/// What there is to tell of a run beyond its figures.
+struct Told {
+    /// What was driven.
     description: String,
-    version: Option<Version>,
+    server: Option<Version>,
+    audit: Audit,
+    notes: Vec<String>,
 }
 
 /// The command line without what must not stand in a file.

@@ -8,6 +8,7 @@ use payrig_results::Version;
 use reqwest::Url;
 use serde::Deserialize;
 
+use crate::audit::Doors;
 use crate::child::{ChildCommand, ChildError, ChildProcess};
 use crate::interrupt::Interrupt;
 use crate::plan::Target;
@@ -42,6 +43,8 @@ pub struct Server {
     pub description: String,
     /// What is known of its payment channel, for the results.
     pub channel: Option<String>,
+    /// Where its books are, if anywhere.
+    pub doors: Option<Doors>,
     /// What the program calls itself, where it is known to answer `--version`.
     program_version: Option<Version>,
 }
@@ -72,46 +75,56 @@ impl Server {
     /// Nobody does, or one did not start; then the other is gone too.
     pub fn open(target: &Target, results: &Path, interrupt: &Interrupt) -> Result<Self, TargetError> {
         match target {
-            Target::Running(url) => {
+            Target::Running { url, doors } => {
                 reach(url)?;
                 Ok(Self {
                     base: url.clone(),
                     children: Children::default(),
                     description: url.to_string(),
                     channel: None,
+                    doors: *doors,
                     program_version: None,
                 })
             }
             Target::Child { server, channel: None, wait } => {
                 let told = server.value_of("--channel").or_else(|| server.is_ours().then(|| "simulated".to_owned()));
-                let child = ChildProcess::start(server, *wait, results, interrupt)?;
                 let channel = told.map(|channel| format!("payment channel: {channel}, as the server has it"));
-                Self::of(server, child, None, channel)
+                Self::start(server, None, channel, (*wait, results, interrupt))
             }
             Target::Child { server, channel: Some(channel), wait } => {
-                let third = ChildProcess::start(channel, *wait, results, interrupt)?;
+                let third = ChildProcess::start(&with_admin(channel), *wait, results, interrupt)?;
                 let address = third.address();
                 let keys = third.data().join("keys").into_os_string();
                 let at = format!("http://{address}").into();
                 let server = server.clone().with(["--channel".into(), at, "--channel-keys".into(), keys]);
-                let child = ChildProcess::start(&server, *wait, results, interrupt)?;
                 let version = channel.version().map(|version| format!(" ({} {})", version.name, version.version));
                 let note = format!(
                     "payment channel: a process of its own at http://{address}: {}{}",
                     channel.display(),
                     version.unwrap_or_default()
                 );
-                Self::of(&server, child, Some(third), Some(note))
+                let third = Some((third, channel.is_ours()));
+                Self::start(&server, third, Some(note), (*wait, results, interrupt))
             }
         }
     }
 
-    fn of(
+    fn start(
         command: &ChildCommand,
-        server: ChildProcess,
-        third: Option<ChildProcess>,
+        third: Option<(ChildProcess, bool)>,
         channel: Option<String>,
+        (wait, results, interrupt): (Duration, &Path, &Interrupt),
     ) -> Result<Self, TargetError> {
+        let mut server = ChildProcess::start(&with_admin(command), wait, results, interrupt)?;
+        // Books are known only of programs of ours, and only all together.
+        let are_ours = command.is_ours() && third.as_ref().is_none_or(|(_, is_ours)| *is_ours);
+        let mut third = third.map(|(third, _)| third);
+        let doors = if are_ours {
+            let channel = third.as_mut().map(|third| third.admin_address(interrupt)).transpose()?;
+            Some(Doors { server: server.admin_address(interrupt)?, channel, is_ours_alone: true })
+        } else {
+            None
+        };
         let text = format!("http://{}/", server.address());
         let base = Url::parse(&text)
             .map_err(|error| ChildError::NoAddress { child: command.called(), line: format!("{text} ({error})") })?;
@@ -120,6 +133,7 @@ impl Server {
             base,
             children: Children { server: Some(server), channel: third },
             channel,
+            doors,
             program_version: command.version(),
         })
     }
@@ -153,6 +167,13 @@ impl Server {
         let ended = [Some(server), channel].into_iter().flatten().map(|child| child.stop(keep_logs_in));
         ended.filter_map(Result::err).map(TargetError::from).collect()
     }
+}
+
+/// With an admin listener on a free port, where the program is known to have one.
+fn with_admin(command: &ChildCommand) -> ChildCommand {
+    let admin = ["--admin-listen".into(), "127.0.0.1:0".into()];
+    let is_asked_for = command.is_ours() && command.value_of("--admin-listen").is_none();
+    command.clone().with(if is_asked_for { admin.to_vec() } else { Vec::new() })
 }
 
 fn reach(url: &Url) -> Result<(), TargetError> {

@@ -52,7 +52,8 @@ fn shown(record: &JourneyRecord) -> Vec<Shown> {
 /// Each paying is for the payment that was shown last before it.
 fn cashier(record: &JourneyRecord) -> Vec<Cashier> {
     let paid = record.pays.iter().filter_map(|pay| {
-        let before = record.shown.iter().rev().find(|view| view.first_us <= pay.sent_us && view.payment_no.is_some())?;
+        let before =
+            record.shown.iter().rev().find(|view| view.first_us <= pay.sent_us && view.payment_no.is_some())?;
         Some(Cashier {
             payment_no: before.payment_no.clone()?,
             transaction_id: pay.transaction_id.clone()?,

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use payrig_results::{Ended, Figures, LoadModel, Run, Series, StepFigures, ThresholdResult, ValidityVerdict};
+use payrig_results::{
+    AuditVerdict, Ended, Figures, LoadModel, Run, Series, StepFigures, ThresholdResult, ValidityVerdict,
+};
 use payrig_scenarios::{Outcome, Step};
 
 use super::table::Table;
@@ -58,6 +60,7 @@ pub fn text(run: &Run, dir: &Path, style: Style) -> String {
     stages(&mut out, run, style);
     journeys(&mut out, run, style);
     thresholds(&mut out, run, style);
+    audit(&mut out, run, style);
     notes(&mut out, run, style);
     let _ = writeln!(out, "\nresults  {}", dir.display());
     out
@@ -227,6 +230,30 @@ fn journeys(out: &mut String, run: &Run, style: Style) {
     if !violations.is_empty() {
         let words: Vec<_> = violations.iter().map(|(kind, n)| format!("{} {kind}", human_count(*n))).collect();
         let _ = writeln!(out, "  {}", style.bad(&format!("BROKEN PROMISES seen by payers: {}", words.join(", "))));
+    }
+}
+
+/// How many findings are shown; the others are in `run.json`.
+const FINDINGS_SHOWN: usize = 20;
+
+fn audit(out: &mut String, run: &Run, style: Style) {
+    let (word, findings) = match run.audit.verdict {
+        AuditVerdict::Passed => {
+            (style.good("passed"), "the server's books, the channel's ledger and the clients agree")
+        }
+        AuditVerdict::Failed => {
+            (style.bad("FAILED"), "the server's books, the channel's ledger and the clients disagree")
+        }
+        AuditVerdict::NotRun => ("not run".to_owned(), ""),
+    };
+    heading(out, style, "audit", "of the money, when nothing moved any more");
+    let _ = writeln!(out, "  {word}  {findings}");
+    for finding in run.audit.findings.iter().take(FINDINGS_SHOWN) {
+        let _ = writeln!(out, "  - {finding}");
+    }
+    let more = run.audit.findings.len().saturating_sub(FINDINGS_SHOWN);
+    if more > 0 {
+        let _ = writeln!(out, "  and {more} more in run.json");
     }
 }
 

@@ -66,8 +66,8 @@ impl Rig {
     pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_payrig"));
         let profile = self.path().join("quick.toml");
-        command.arg("run").arg(profile).args(["-u", "8", "--results"]).arg(self.path().join("runs"));
-        for (flag, value) in [("-t", "1s"), ("--warmup", "200ms"), ("-r", "100"), ("--grace", "5s")] {
+        command.arg("run").arg(profile).arg("--results").arg(self.path().join("runs"));
+        for (flag, value) in [("-u", "8"), ("-t", "1s"), ("--warmup", "200ms"), ("-r", "100"), ("--grace", "5s")] {
             if !flags.contains(&flag) {
                 command.args([flag, value]);
             }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use payrig_audit::{Books, Moment, Rest, Shown, books::End, check, quiesce};
+use payrig_audit::{Admin, Books, Moment, Rest, Shown, books::End, check, quiesce};
 
 use super::{
     load::Told,
@@ -16,6 +16,8 @@ use super::{
 
 /// How long the books may take to come to rest.
 const REST: Duration = Duration::from_secs(100);
+/// How long a page of the books may take.
+const BOOKS: Duration = Duration::from_secs(30);
 /// A pay window that is soon over.
 const PAY_WINDOW: Duration = Duration::from_secs(1);
 /// A channel without faults: what is left to do gets done.
@@ -64,7 +66,8 @@ impl Judge<'_> {
     fn start(&self, more: &[&str]) -> Server {
         let mut server = Server::start((self.start)(more));
         if let Some(channel) = &self.channel {
-            server.admin = server.admin.clone().with_channel(channel).expect("an address");
+            let channel = Admin::new(channel, BOOKS).expect("an address");
+            server.admin = server.admin.clone().with_channel(channel);
         }
         server
     }

@@ -1,0 +1,113 @@
+//! Whole runs of every scenario through three processes: harness, reference server and payment channel. Outcomes come as
+//! often as the profiles have it, and the books of server and channel and what the payers saw agree.
+
+mod rig;
+
+use std::path::Path;
+
+use payrig_results::{AuditVerdict, Run};
+use rig::{Rig, processes};
+
+/// Beyond so many standard deviations a share is wrong: one run in 150,000 of a right one is.
+const SIGMAS: f64 = 4.5;
+
+/// Programs of ours stand beside `payrig`; `cargo test --workspace` builds them.
+fn are_built() {
+    let payrig = Path::new(env!("CARGO_BIN_EXE_payrig"));
+    for name in ["payrig-server", "payrig-channel"] {
+        let program = payrig.with_file_name(name);
+        assert!(program.exists(), "{} is missing: cargo build -p {name}", program.display());
+    }
+}
+
+/// Runs a scenario, or the quick mix of all, with a channel that has no faults of its own.
+fn run(rig: &Rig, users: &str) -> Run {
+    are_built();
+    // Notifications that a journey asks to be dropped are found by asking the channel, half a minute later.
+    let flags = ["-u", users, "-t", "3s", "--grace", "90s", "--audit-wait", "90s", "--channel", "http:quiet"];
+    let ran = rig.run(&flags);
+    ran.expect(0).says("payment channel: a process of its own").says("channel CPU: ").says("passed");
+    let run = rig.recorded();
+    eprintln!("seed {}: {:?}", run.seed, run.journeys.all.outcomes);
+    assert_eq!(run.audit.verdict, AuditVerdict::Passed, "{:?}", run.audit.findings);
+    assert!(run.journeys.all.violations.is_empty(), "{:?}", run.journeys.all.violations);
+    assert!(processes(&rig.path().display().to_string()).is_empty(), "nothing is left behind");
+    run
+}
+
+/// Of all journeys of a run of these, so many ended so, and none otherwise.
+fn ends(scenario: &str, users: &str, expected: &[(&str, f64)]) {
+    let run = run(&Rig::only(scenario), users);
+    let all = &run.journeys.all;
+    assert!(all.n >= 60, "too few journeys to say anything: {}", all.n);
+    shares(&run, expected);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn shares(run: &Run, expected: &[(&str, f64)]) {
+    let all = &run.journeys.all;
+    let n = all.n as f64;
+    for (outcome, count) in &all.outcomes {
+        assert!(expected.iter().any(|(known, _)| known == outcome), "seed {}: {count} ended {outcome}", run.seed);
+    }
+    for (outcome, share) in expected {
+        let seen = all.outcomes.get(*outcome).copied().unwrap_or(0) as f64;
+        let sigma = (n * share * (1.0 - share)).sqrt();
+        assert!(
+            (seen - n * share).abs() <= SIGMAS * sigma,
+            "seed {}: of {n} journeys {seen} ended {outcome}, expected {:.0} +- {sigma:.1}",
+            run.seed,
+            n * share
+        );
+    }
+}
+
+#[test]
+fn checkouts_are_paid() {
+    ends("checkout", "8", &[("paid", 1.0)]);
+}
+
+#[test]
+fn both_styles_are_paid() {
+    ends("wechat", "8", &[("paid", 1.0)]);
+    ends("alipay", "8", &[("paid", 1.0)]);
+}
+
+#[test]
+fn double_clicks_pay_once() {
+    ends("double-click", "8", &[("paid", 1.0)]);
+}
+
+#[test]
+fn abandoned_payments_stay_open() {
+    ends("abandon", "8", &[("abandoned", 1.0)]);
+}
+
+#[test]
+fn orders_are_paid_and_shipped() {
+    ends("order", "8", &[("shipped", 1.0)]);
+}
+
+/// `cancel_share` 0.6 cancel; a fifth of them when it is too late.
+#[test]
+fn the_impatient_cancel_in_time_or_too_late() {
+    ends("impatient", "8", &[("cancelled", 0.48), ("paid", 0.52)]);
+}
+
+/// A tenth asks for a channel that refuses for good; all the others recover, by themselves or by a manual retry.
+#[test]
+fn the_flaky_recover_or_fail_as_they_ask() {
+    ends("flaky", "60", &[("failed", 0.1), ("paid", 0.9)]);
+}
+
+/// The weights of the quick mix.
+#[test]
+fn a_mix_of_all_has_each_as_often_as_its_weight() {
+    let run = run(&Rig::new(), "40");
+    let cancelled = 0.10 * 0.48;
+    let (failed, abandoned) = (0.12 * 0.1, 0.04);
+    let paid = 1.0 - cancelled - failed - abandoned;
+    shares(&run, &[("paid", paid), ("cancelled", cancelled), ("failed", failed), ("abandoned", abandoned)]);
+    // What the server's books and the channel's show is shown to have been looked at.
+    assert!(run.notes.iter().any(|note| note.starts_with("server CPU: ")));
+}
