@@ -14,7 +14,7 @@ run: ## build what it needs and run the mixed scenario against a reference serve
 	@./target/release/payrig run mixed --run-time 60s --warmup 5s $(RUN_ARGS)
 
 test: services ## install and start whatever the tests need, then run every test
-	@cargo build -p payrig -p payrig-server
+	@cargo build -p payrig -p payrig-server -p payrig-channel
 	@cargo test --workspace --no-fail-fast
 
 check: ## formatting, lints and docs: warnings are errors
@@ -28,7 +28,7 @@ bench: ## criterion benches of the hot paths
 
 perf: ## side by side: ratios against a bare hyper server, in one run (installs wrk if missing)
 	@scripts/install-wrk.sh
-	@cargo build --release -p payrig-server -p payrig-benches --bins
+	@cargo build --release -p payrig-server -p payrig-channel -p payrig-benches --bins
 	@./target/release/perf $(PERF_ARGS)
 
 services: ## install (only what is missing) what the tests need
