@@ -52,7 +52,7 @@ pub(crate) fn submissions() -> Vec<(&'static str, Submission)> {
 /// Requests for orders.
 pub(crate) fn new_orders() -> Vec<(&'static str, NewOrder)> {
     let smallest = NewOrder { order_no: "A-1".into(), amount_minor: 1_999, currency: Currency::CNY, items: None };
-    let whole = NewOrder { order_no: "A-3".into(), amount_minor: 1_799, items: whole().items, ..smallest.clone() };
+    let whole = NewOrder { order_no: "A-3".into(), amount_minor: 1_799, items: whole().items, ..smallest };
     vec![("requests/order-smallest", smallest), ("requests/order-whole", whole)]
 }
 
