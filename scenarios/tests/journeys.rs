@@ -163,7 +163,7 @@ fn an_order_is_created_paid_seen_as_paid_split_and_seen_once_more() {
     let mut modes = BTreeMap::new();
     for (record, actions) in run("order", Fault::None, 300) {
         assert_eq!((&record.outcome, record.violations.len()), (&Outcome::Shipped, 0), "{record:?}");
-        let mut steps: Vec<Step> = actions.iter().filter_map(|action| step_of(action)).collect();
+        let mut steps: Vec<Step> = actions.iter().filter_map(step_of).collect();
         steps.dedup();
         let whole = [
             Step::CreateOrder,
