@@ -13,6 +13,7 @@ use payrig_server::{
     model::TaskView,
     parts::{Locks, Parts, Settings},
     queue::{Message, Queue, TaskQueue as _, memory::MemoryQueue},
+    refund::Desk,
     service::Backlog,
     store::{Store, embedded::EmbeddedStore, memory::MemoryStore},
 };
@@ -173,6 +174,7 @@ async fn parts(store: Store) -> Arc<Parts> {
         clock: Clock::start(),
         metrics: Arc::new(Metrics::new()),
         settings: Settings::default(),
+        refunds: Desk::default(),
         locks: Locks::default(),
     })
 }

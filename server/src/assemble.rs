@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, thread::JoinHandle};
 
-use payrig_channel::{Ledger, LedgerError, MemoryLedger, Notifications, Options};
+use payrig_channel::{LedgerError, Notifications, keys::KeysError};
 use payrig_commit::CommitError;
 use tokio::{
     runtime::Runtime,
@@ -12,20 +12,19 @@ use tokio::{
 
 use crate::{
     cache::{Cache, memory::MemoryCache},
-    channel::{Channel, simulated::SimulatedChannel},
     clock::Clock,
     config::{Config, StoreKind},
     dispatch,
     http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
     merchants::{Merchants, Reloading},
     metrics::Metrics,
-    notice,
     parts::{Locks, Parts, SyncMode},
     queue::{
         Queue,
         memory::{MemoryQueue, Wheel},
         success::Announced,
     },
+    refund::{Desk, Owed},
     runner::{Runner, run_pool},
     service::{Backlog, PayService},
     stop::{Signals, Stopped, until_stopped},
@@ -33,6 +32,8 @@ use crate::{
     sweep,
     sync::{self, Unsynced, UnsyncedWork},
 };
+
+mod channel;
 
 /// Success messages that may wait for a subscriber; over it they are read from the notices.
 const SUCCESSES: usize = 16_384;
@@ -56,6 +57,9 @@ pub enum ServerError {
     /// The channel's ledger cannot be opened.
     #[error("cannot open the simulated channel's ledger: {0}")]
     Ledger(#[from] LedgerError),
+    /// The keys of the channel cannot be used.
+    #[error("cannot use the keys of --channel-keys: {0}")]
+    Keys(#[source] KeysError),
     /// The system refuses threads, timers or signals.
     #[error("the system refuses what a server needs: {0}")]
     System(#[from] io::Error),
@@ -75,8 +79,9 @@ pub struct Server {
 /// Work that runs once in a process.
 struct Background {
     wheel: Wheel,
-    notifications: Notifications,
+    notifications: Option<Notifications>,
     announced: Announced,
+    owed: Owed,
     unsynced: Arc<Unsynced>,
     unsynced_work: UnsyncedWork,
 }
@@ -93,13 +98,11 @@ impl Server {
         let admin = config.admin_listen.map(|address| bind("admin-listen", address)).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
-        let (store, ledger) = open_store(&config)?;
-        let options = Options {
-            profile: config.profile.clone(),
-            cashier_url: format!("http://{}/simulated/cashier", public.address),
-            ..Options::default()
-        };
-        let (channel, notifications) = runtime.block_on(payrig_channel::SimulatedChannel::start(ledger, options))?;
+        let store = open_store(&config)?;
+        let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
+        let opening = channel::open(&config, public.address, clock, &metrics);
+        let (channel, notifications) = runtime.block_on(opening)?;
+        let (refunds, owed) = Desk::with_pool();
         let (queue, wheel) = MemoryQueue::new(config.queue_capacity);
         let (successes, announced) = dispatch::in_process(SUCCESSES);
         let parts = Arc::new(Parts {
@@ -107,15 +110,16 @@ impl Server {
             cache: Cache::Memory(MemoryCache::new(config.cache_capacity)),
             queue: Queue::Memory(queue),
             successes,
-            channel: Channel::Simulated(SimulatedChannel::new(channel)),
-            clock: Clock::start(),
-            metrics: Arc::new(Metrics::new()),
+            channel,
+            clock,
+            metrics,
             settings: config.settings,
+            refunds,
             locks: Locks::default(),
         });
         let (unsynced, unsynced_work) = Unsynced::new(Arc::clone(&parts));
         drop(within);
-        let background = Background { wheel, notifications, announced, unsynced, unsynced_work };
+        let background = Background { wheel, notifications, announced, owed, unsynced, unsynced_work };
         let merchants = Arc::new(Merchants::new(config.merchants.clone()));
         Ok(Self { config, runtime, parts, merchants, public, admin, background })
     }
@@ -139,9 +143,11 @@ impl Server {
     /// Where the system refuses threads or signals.
     pub fn run(self, ready: &dyn Fn()) -> Result<Stopped, ServerError> {
         let Self { config, runtime, parts, merchants, public, admin, background } = self;
-        let (signals, reloading) = {
+        let (signals, reloading, new_keys) = {
             let _within = runtime.enter();
-            (Signals::listen()?, Reloading::listen(&merchants, &parts.metrics)?)
+            let new_keys = parts.channel.http().cloned().map(|channel| Ok((channel, channel::hangups()?)));
+            let new_keys = new_keys.transpose().map_err(ServerError::System)?;
+            (Signals::listen()?, Reloading::listen(&merchants, &parts.metrics)?, new_keys)
         };
         let (stop, stopping) = watch::channel(false);
         let barrier = Arc::new(Barrier::new(config.threads));
@@ -178,11 +184,14 @@ impl Server {
             if let Some(reloading) = reloading {
                 once.spawn(reloading.run());
             }
+            if let Some((channel, hangups)) = new_keys {
+                once.spawn(channel::reload_keys(channel, hangups));
+            }
             let own = tokio::spawn(own.run());
             let connections = config.connections;
             let acceptor = tokio::spawn(public.deal(ways, connections, stopping.clone()));
             ready();
-            let taking = tokio::spawn(take_notifications(Arc::clone(&parts), notifications, stopping.clone()));
+            let taking = tokio::spawn(channel::take_notifications(Arc::clone(&parts), notifications, stopping.clone()));
             let drained = async {
                 let _ = own.await;
                 for thread in threads {
@@ -206,13 +215,12 @@ impl Server {
     }
 }
 
-fn open_store(config: &Config) -> Result<(Store, Ledger), ServerError> {
+fn open_store(config: &Config) -> Result<Store, ServerError> {
     match config.store {
-        StoreKind::Memory => Ok((Store::Memory(MemoryStore::default()), Ledger::Memory(MemoryLedger::new()))),
+        StoreKind::Memory => Ok(Store::Memory(MemoryStore::default())),
         StoreKind::Embedded => {
             let store = EmbeddedStore::open(&config.data_dir.join("store")).map_err(ServerError::Store)?;
-            let ledger = Ledger::open(&config.data_dir.join("channel-ledger"))?;
-            Ok((Store::Embedded(store), ledger))
+            Ok(Store::Embedded(store))
         }
     }
 }
@@ -272,8 +280,12 @@ impl Node {
 }
 
 /// Starts what runs once in a process; gives back the notifications and announced successes, which are drained apart.
-fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (JoinSet<()>, Notifications, Announced) {
-    let Background { wheel, notifications, announced, unsynced, unsynced_work } = background;
+fn run_background(
+    parts: &Arc<Parts>,
+    background: Background,
+    own: &Node,
+) -> (JoinSet<()>, Option<Notifications>, Announced) {
+    let Background { wheel, notifications, announced, owed, unsynced, unsynced_work } = background;
     let mut once = JoinSet::new();
     once.spawn(wheel.run());
     let Cache::Memory(cache) = parts.cache.clone();
@@ -281,44 +293,13 @@ fn run_background(parts: &Arc<Parts>, background: Background, own: &Node) -> (Jo
     if own.workers > 0 {
         once.spawn(sweep::run(Arc::clone(parts), own.stopping.clone()));
         once.spawn(sweep::forget_keys(Arc::clone(parts)));
+        once.spawn(sweep::give_refunds(Arc::clone(parts), owed));
     }
     if parts.settings.sync == SyncMode::OnQuery {
         once.spawn(unsynced_work.run());
     }
     drop(unsynced);
     (once, notifications, announced)
-}
-
-/// Takes the channel's notifications, as many at a time as the store likes to have together, until told to stop; then
-/// waits for those under way.
-async fn take_notifications(parts: Arc<Parts>, mut notifications: Notifications, mut stop: watch::Receiver<bool>) {
-    const UNDER_WAY: u32 = 256;
-    let places = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY as usize));
-    let Channel::Simulated(channel) = parts.channel.clone();
-    loop {
-        let next = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => None,
-            next = notifications.recv() => next,
-        };
-        let Some(notification) = next else { break };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (parts, channel) = (Arc::clone(&parts), channel.clone());
-        tokio::spawn(async move {
-            match channel.verify(&notification) {
-                Ok(learnt) => {
-                    if let Err(error) = notice::take(&parts, learnt).await {
-                        tracing::warn!(%error, "a notification was not taken; the sweeper asks the channel");
-                    }
-                }
-                Err(error) => {
-                    parts.metrics.notices_rejected.inc();
-                    tracing::warn!(%error, "a notification was rejected");
-                }
-            }
-            drop(place);
-        });
-    }
-    let _ = places.acquire_many(UNDER_WAY).await;
 }
 
 async fn serve_admin(listening: Listening, endpoint: Endpoint, stopping: watch::Receiver<bool>) {

@@ -1,16 +1,23 @@
 //! Flags, environment and file, read into one validated [`Config`].
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use payrig_channel::Profile;
 use serde::Deserialize;
 
 use crate::{
     http::Deadlines,
     merchants::MerchantsFile,
+    model::retry::longest_round,
     parts::{AcceptMode, Settings, SyncMode},
 };
+
+mod channel;
+mod value;
+
+pub use channel::ChannelKind;
+pub use value::ConfigError;
+use value::{bad, duration, none_or_more, parsed, positive, some_time};
 
 /// The reference server of payrig's payment flow.
 ///
@@ -38,9 +45,25 @@ pub struct RawConfig {
     /// Document store: embedded, or memory (for benches: keeps nothing) [default: embedded]
     #[arg(long, value_name = "STORE", env = "PAYRIG_STORE")]
     pub store: Option<String>,
-    /// Payment channel: simulated, or simulated:PROFILE such as simulated:latency=0ms,transient=2%,seed=7 [default: simulated]
+    /// Payment channel: simulated, simulated:PROFILE such as simulated:latency=0ms,transient=2%,seed=7, or a payrig-channel
+    /// at http://HOST:PORT [default: simulated]
     #[arg(long, value_name = "CHANNEL", env = "PAYRIG_CHANNEL")]
     pub channel: Option<String>,
+    /// Folder of both sides' keys, as payrig-channel makes it; read again on SIGHUP. Needed with --channel http://
+    #[arg(long, value_name = "DIR", env = "PAYRIG_CHANNEL_KEYS")]
+    pub channel_keys: Option<PathBuf>,
+    /// Where the channel reaches this server with its notifications [default: http:// and the address listened on]
+    #[arg(long, value_name = "URL", env = "PAYRIG_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// How long a call of the channel may take in all, with --channel http:// [default: 5s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_CHANNEL_TIMEOUT", help_heading = "Advanced")]
+    pub channel_timeout: Option<String>,
+    /// How long a connection to the channel may take to be made [default: 2s]
+    #[arg(long, value_name = "DURATION", env = "PAYRIG_CHANNEL_CONNECT_TIMEOUT", help_heading = "Advanced")]
+    pub channel_connect_timeout: Option<String>,
+    /// Calls of the channel under way at once, each on a connection; more wait [default: 512]
+    #[arg(long, value_name = "N", env = "PAYRIG_CHANNEL_CALLS", help_heading = "Advanced")]
+    pub channel_calls: Option<usize>,
     /// When a submission is answered: durable (after the write) or early (before it) [default: durable]
     #[arg(long, value_enum, env = "PAYRIG_ACCEPT")]
     pub accept: Option<AcceptMode>,
@@ -138,8 +161,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where documents are kept.
     pub store: StoreKind,
-    /// What the simulated channel is like.
-    pub profile: Profile,
+    /// Which payment channel.
+    pub channel: ChannelKind,
     /// How the flow behaves.
     pub settings: Settings,
     /// Messages that may wait.
@@ -164,66 +187,6 @@ pub struct Config {
     pub config_check: bool,
 }
 
-/// A setting that cannot be.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("--config {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The file is not as expected.
-    #[error("--config {path}: {source}")]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: Box<toml::de::Error>,
-    },
-    /// A value is not as expected.
-    #[error("--{name} {value}: {expected}")]
-    Value {
-        /// The setting.
-        name: &'static str,
-        /// What was given.
-        value: String,
-        /// What was expected.
-        expected: String,
-    },
-}
-
-fn bad(name: &'static str, value: impl std::fmt::Display, expected: impl Into<String>) -> ConfigError {
-    ConfigError::Value { name, value: format!("{value}"), expected: expected.into() }
-}
-
-fn parsed<T: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<T, ConfigError> {
-    value.parse().map_err(|_| bad(name, value, expected))
-}
-
-fn duration(name: &'static str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
-    let Some(value) = value else { return Ok(default) };
-    humantime::parse_duration(value).map_err(|_| bad(name, value, "expected a duration such as 300ms, 30s or 1h30m"))
-}
-
-/// More of anything than a machine has memory for.
-const MANY: usize = 1 << 24;
-
-/// The value, if it is at least one and no more than a machine can hold.
-fn positive(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
-    match value {
-        Some(value @ (0 | MANY..)) => Err(bad(name, value, format!("expected 1 to {}", MANY - 1))),
-        value => Ok(value.unwrap_or(default)),
-    }
-}
-
-/// The value, which may be none.
-fn none_or_more(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ConfigError> {
-    if value == Some(0) { Ok(0) } else { positive(name, value, default) }
-}
-
 impl RawConfig {
     /// Reads the file, if one is named, and lets flags and environment go first.
     ///
@@ -242,6 +205,11 @@ impl RawConfig {
             cache: self.cache.or(file.cache),
             store: self.store.or(file.store),
             channel: self.channel.or(file.channel),
+            channel_keys: self.channel_keys.or(file.channel_keys),
+            public_url: self.public_url.or(file.public_url),
+            channel_timeout: self.channel_timeout.or(file.channel_timeout),
+            channel_connect_timeout: self.channel_connect_timeout.or(file.channel_connect_timeout),
+            channel_calls: self.channel_calls.or(file.channel_calls),
             accept: self.accept.or(file.accept),
             sync: self.sync.or(file.sync),
             pay_window: self.pay_window.or(file.pay_window),
@@ -271,17 +239,22 @@ impl RawConfig {
     /// The first setting that cannot be, with what was expected.
     pub fn validate(self) -> Result<Config, ConfigError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let listen = self.checked_listen()?;
+        let channel = self.checked_channel(listen)?;
+        // As long as the round would last if each of its calls ran into its deadline.
+        let put_off = channel.call_timeout().map_or(Duration::ZERO, longest_round);
         Ok(Config {
-            listen: self.checked_listen()?,
+            listen,
+            channel,
             merchants: self.checked_merchants()?,
             admin_listen: self.checked_admin_listen()?,
             store: self.checked_store()?,
-            profile: self.checked_profile()?,
             settings: Settings {
                 accept: self.accept.unwrap_or_default(),
                 sync: self.sync.unwrap_or_default(),
                 accept_only: self.workers == Some(0),
                 pay_window: self.checked_pay_window()?,
+                put_off,
                 ..Settings::default()
             },
             queue_capacity: positive("queue-capacity", self.queue_capacity, 100_000)?,
@@ -350,22 +323,7 @@ impl RawConfig {
         }
     }
 
-    fn checked_profile(&self) -> Result<Profile, ConfigError> {
-        let text = self.channel.as_deref().unwrap_or("simulated");
-        match text.split_once(':') {
-            None if text == "simulated" => Ok(Profile::default()),
-            Some(("simulated", profile)) => {
-                profile.parse().map_err(|error: payrig_channel::ProfileError| bad("channel", text, error.to_string()))
-            }
-            _ => Err(bad("channel", text, "this version has: simulated, simulated:PROFILE")),
-        }
-    }
-
     fn checked_deadlines(&self) -> Result<Deadlines, ConfigError> {
-        let some_time = |name, value: &Option<String>, default| match duration(name, value.as_deref(), default)? {
-            Duration::ZERO => Err(bad(name, "0s", "expected more than nothing")),
-            deadline => Ok(deadline),
-        };
         let default = Deadlines::default();
         Ok(Deadlines {
             head: some_time("header-timeout", &self.header_timeout, default.head)?,

@@ -16,6 +16,7 @@ pub mod channel;
 pub mod cache;
 pub mod sync;
 pub mod notice;
+pub mod refund;
 pub mod closing;
 pub mod dispatch;
 pub mod order;

@@ -91,8 +91,16 @@ metrics! {
     retries: Count = Count::default(), "Automatic retries scheduled";
     /// Attempts under way.
     attempts_in_flight: Gauge = Gauge::default(), "Attempts under way";
+    /// Attempts that were put off because the channel was known not to answer.
+    put_off: Count = Count::default(), "Attempts that were put off because the channel was known not to answer";
+    /// Calls of the channel over HTTP, by how they went.
+    channel_calls: Family<Named, Count> = Family::default(), "Calls of the channel over HTTP, by how they went";
     /// Refunds given.
     refunds: Count = Count::default(), "Refunds given";
+    /// Refunds that are owed and not given.
+    refunds_open: Gauge = Gauge::default(), "Refunds that are owed and not given, as far as this process knows";
+    /// Calls of the channel for refunds, by what came of them.
+    refund_tries: Family<Named, Count> = Family::default(), "Calls of the channel for refunds";
     /// Queries answered from the cache.
     cache_hits: Count = Count::default(), "Queries answered from the result cache";
     /// Queries answered from the store.
@@ -135,8 +143,10 @@ metrics! {
     success_effects: Family<Named, Count> = Family::default(), "Effects that subscribers wrote";
     /// Age of the oldest notice at the sweeper's last look.
     oldest_notice_age_seconds: Gauge = Gauge::default(), "Age of the oldest notice when the sweeper looked last";
-    /// Notifications whose signature or amounts were wrong.
-    notices_rejected: Count = Count::default(), "Notifications that were rejected";
+    /// Notifications that were believed and stored; repeats count too.
+    notices_taken: Count = Count::default(), "Notifications that were believed and stored";
+    /// Notifications and other news of money that were not believed, by why.
+    notices_rejected: Family<Named, Count> = Family::default(), "News of money that were not believed, by why";
 }
 
 impl Default for Metrics {

@@ -3,45 +3,78 @@
 
 use std::sync::Arc;
 
+use payrig_api::Currency;
+
 use crate::{
     cache::{Entry, ResultCache as _},
-    channel::{PaidNotice, PaymentChannel as _},
+    channel::{PaidNotice, Trade},
     dispatch,
     metrics::Named,
     model::{
-        Collection, Document, End, Notice, OrderSettlement, Outcome, OutcomeState, PaymentEnd, Refund, Refunded,
-        RoundId, Success, TaskView,
+        Collection, Document, End, Notice, OrderSettlement, Outcome, OutcomeState, PaymentEnd, RoundId, Success,
+        TaskView,
     },
     parts::Parts,
+    refund,
     store::{DocumentStore as _, Key, StoreError},
 };
 
-/// Writes the notice down. After this the channel may be answered.
+/// Why the channel's word was not believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unbelieved {
+    /// The number is no round's that was ever accepted.
+    #[error("it is about no payment of ours")]
+    Unknown,
+    /// Another amount than the payment's.
+    #[error("it is about another amount than the payment's")]
+    Amount,
+    /// Another currency than the payment's.
+    #[error("it is about another currency than the payment's")]
+    Currency,
+    /// Another merchant than the payment's.
+    #[error("it is about another merchant's payment")]
+    Merchant,
+}
+
+impl Unbelieved {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_payment",
+            Self::Amount => "wrong_amount",
+            Self::Currency => "wrong_currency",
+            Self::Merchant => "wrong_merchant",
+        }
+    }
+}
+
+/// Writes the notice down. After this the channel may be answered. The inner error says why there is nothing to write.
 ///
-/// Returns the notice where there is something to work off, nothing where it concerns no payment of ours or was
-/// worked off before.
+/// What is compared is the accepted task where there is no payment yet or will never be one: a success that is shown
+/// before it is stored, or a round that was cancelled or failed while its answer was on the way. The notice waits for the
+/// round's outcome then, and money for a round without success goes back.
+/// Nothing where it was worked off before.
 ///
 /// # Errors
 /// Where the store does not answer: the notice is then not taken.
-pub async fn learn(parts: &Parts, learnt: PaidNotice) -> Result<Option<Notice>, StoreError> {
-    let PaidNotice { payment_no, paid } = learnt;
-    let Some(payment) = parts.store.payment(payment_no).await? else {
-        parts.metrics.notices_rejected.inc();
-        tracing::warn!(payment_no = payment_no.payment_no(), "a notice for a payment that is not ours");
-        return Ok(None);
+pub async fn learn(parts: &Parts, learnt: PaidNotice) -> Result<Result<Option<Notice>, Unbelieved>, StoreError> {
+    let PaidNotice { payment_no, merchant, paid } = learnt;
+    let told = Told { merchant: merchant.as_deref(), amount_minor: paid.amount_minor, currency: paid.currency };
+    let differs = match parts.store.payment(payment_no).await? {
+        Some(ours) => told.differs(&ours.merchant, ours.amount_minor, ours.currency),
+        None => match parts.store.task(payment_no).await? {
+            Some(ours) => told.differs(&ours.merchant, ours.amount_minor, ours.currency),
+            None => Some(Unbelieved::Unknown),
+        },
     };
-    if payment.amount_minor != paid.amount_minor {
-        parts.metrics.notices_rejected.inc();
-        tracing::error!(
-            payment_no = payment_no.payment_no(),
-            ours = payment.amount_minor,
-            theirs = paid.amount_minor,
-            "the channel took another amount than the payment's"
-        );
-        return Ok(None);
+    if let Some(why) = differs {
+        parts.metrics.notices_rejected.get_or_create(&Named { name: why.name() }).inc();
+        tracing::error!(payment_no = payment_no.payment_no(), ?told, %why, "the channel's word is not believed");
+        return Ok(Err(why));
     }
     if is_worked_off(parts, payment_no).await? {
-        return Ok(None);
+        return Ok(Ok(None));
     }
     let notice = Notice {
         payment_no,
@@ -51,7 +84,29 @@ pub async fn learn(parts: &Parts, learnt: PaidNotice) -> Result<Option<Notice>, 
         at_us: parts.clock.now_us(),
     };
     parts.store.insert_one(Document::Notice(notice.clone())).await?;
-    Ok(Some(notice))
+    Ok(Ok(Some(notice)))
+}
+
+/// What the channel says that it took.
+#[derive(Debug)]
+struct Told<'a> {
+    merchant: Option<&'a str>,
+    amount_minor: u64,
+    currency: Currency,
+}
+
+impl Told<'_> {
+    fn differs(&self, merchant: &str, amount_minor: u64, currency: Currency) -> Option<Unbelieved> {
+        if self.merchant.is_some_and(|theirs| theirs != merchant) {
+            Some(Unbelieved::Merchant)
+        } else if self.currency != currency {
+            Some(Unbelieved::Currency)
+        } else if self.amount_minor != amount_minor {
+            Some(Unbelieved::Amount)
+        } else {
+            None
+        }
+    }
 }
 
 /// Whether this is the repeat of a notice that has gone: the end was written after it, and is there without it.
@@ -67,8 +122,8 @@ async fn is_worked_off(parts: &Parts, payment_no: RoundId) -> Result<bool, Store
 /// Where the store does not answer; the sweeper goes on with what is written down.
 pub async fn take(parts: &Parts, learnt: PaidNotice) -> Result<(), StoreError> {
     match learn(parts, learnt).await? {
-        Some(notice) => work_off(parts, &notice).await,
-        None => Ok(()),
+        Ok(Some(notice)) => work_off(parts, &notice).await,
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 
@@ -92,7 +147,7 @@ pub async fn work_off(parts: &Parts, notice: &Notice) -> Result<(), StoreError> 
         }
         Err(excess) => excess,
     };
-    if !refund(parts, notice, reason).await? {
+    if !refund::owe(parts, Trade::of(&outcome.task, payment_no), notice.amount_minor, reason).await? {
         return Ok(());
     }
     show_end(parts, payment_no).await?;
@@ -156,22 +211,6 @@ async fn settle(
     let settled_by = parts.store.order_settlement(&outcome.task.order()).await?;
     let ours = settled_by.is_some_and(|settlement| settlement.payment_no == payment_no);
     Ok(if ours { success } else { Err("the order was paid by another payment") })
-}
-
-/// Gives the money back; whether that is done.
-async fn refund(parts: &Parts, notice: &Notice, reason: &str) -> Result<bool, StoreError> {
-    let (payment_no, amount_minor) = (notice.payment_no, notice.amount_minor);
-    let refund = Refund { payment_no, amount_minor, reason: reason.to_owned(), at_us: parts.clock.now_us() };
-    parts.store.insert_one(Document::Refund(refund)).await?;
-    if let Err(error) = parts.channel.refund(payment_no, amount_minor).await {
-        tracing::warn!(payment_no = payment_no.payment_no(), %error, "the refund was not taken yet");
-        return Ok(false);
-    }
-    let refunded = Refunded { payment_no, amount_minor, at_us: parts.clock.now_us() };
-    if parts.store.insert_one(Document::Refunded(refunded)).await? {
-        parts.metrics.refunds.inc();
-    }
-    Ok(true)
 }
 
 /// Shows the end of a payment in the cache.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{
     cache::Cache,
@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     model::TaskId,
     queue::{Queue, success::Successes},
+    refund::Desk,
     store::Store,
 };
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub pay_window: Duration,
     /// How long an idempotency key is remembered.
     pub key_lifetime: Duration,
+    /// How long attempts of a round may be put off while the channel is known not to answer.
+    pub put_off: Duration,
 }
 
 impl Default for Settings {
@@ -59,6 +62,7 @@ impl Default for Settings {
             accept_only: false,
             pay_window: Duration::from_mins(15),
             key_lifetime: Duration::from_hours(24),
+            put_off: Duration::ZERO,
         }
     }
 }
@@ -81,25 +85,40 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// How the flow behaves.
     pub settings: Settings,
+    /// Who gives money back.
+    pub refunds: Desk,
     /// What only one may do at a time.
     pub locks: Locks,
 }
 
-/// Locks of this process around decisions that take more than one document. Nothing on the common path takes one.
-#[derive(Default)]
+/// Notices worked off at a time right after they came; what comes beyond them is stored, and the sweeper works it off.
+const WORKING_OFF: usize = 1_024;
+
+/// Locks of this process around decisions that take more than one document (nothing on the common path takes one), and
+/// places for what only so many may do at a time.
 pub struct Locks {
     /// Held while an expired idempotency key is replaced, so that nobody deletes its successor.
     pub replacing_key: Mutex<()>,
+    /// Held while a notice that has just come is worked off.
+    pub working_off: Arc<Semaphore>,
     deciding: [Mutex<()>; 32],
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self {
+            replacing_key: Mutex::default(),
+            working_off: Arc::new(Semaphore::new(WORKING_OFF)),
+            deciding: Default::default(),
+        }
+    }
 }
 
 impl Locks {
     /// Held while a round that met a conflict is accepted or refused: it must not be both.
     #[must_use]
     pub fn deciding(&self, task: TaskId) -> &Mutex<()> {
-        // The id's last byte is random.
-        let random = task.to_bytes()[TaskId::BYTES - 1];
-        &self.deciding[usize::from(random) % self.deciding.len()]
+        &self.deciding[usize::from(task.last_byte()) % self.deciding.len()]
     }
 }
 

@@ -298,3 +298,51 @@ fn sigterm_ends_an_idle_server_with_success() {
         assert_eq!(server.wait(), Some(0), "{}", server.stderr());
     }
 }
+
+#[test]
+fn a_channel_over_http_needs_its_keys_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let keys = keys.to_str().unwrap();
+    let url = "http://127.0.0.1:8090";
+    let ran = check(&["--channel", url, "--channel-keys", keys, "--channel-timeout", "300ms"], &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for shown in ["127.0.0.1:8090", "300ms", "calls: 512", "public_url: None", "put_off: 16.8s"] {
+        assert!(ran.stdout.contains(shown), "{shown} is not in {}", ran.stdout);
+    }
+    let text = format!("channel = \"{url}\"\nchannel-keys = \"{keys}\"\npublic-url = \"http://payrig.example:80\"\n");
+    let (_kept, path) = file(&text);
+    let ran = check(&["--config", &path], &[("PAYRIG_CHANNEL_CALLS", "7")]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("payrig.example:80") && ran.stdout.contains("calls: 7"), "{}", ran.stdout);
+    for (arguments, says) in [
+        (vec!["--channel", url], vec!["--channel", "--channel-keys DIR"]),
+        (vec!["--channel", "http://127.0.0.1"], vec!["http://HOST:PORT"]),
+        (vec!["--channel", "http://127.0.0.1:8090/v3"], vec!["nothing after it"]),
+        (vec!["--channel", "https://127.0.0.1:8090"], vec!["this version has", "http://HOST:PORT"]),
+        (vec!["--channel-keys", keys], vec!["--channel-keys", "only with --channel http://"]),
+        (vec!["--public-url", "http://a:1"], vec!["--public-url", "only with"]),
+        (
+            vec!["--channel", url, "--channel-keys", keys, "--public-url", "a:1"],
+            vec!["--public-url", "http://HOST:PORT"],
+        ),
+        (
+            vec!["--channel", url, "--channel-keys", keys, "--channel-timeout", "0s"],
+            vec!["--channel-timeout", "more than"],
+        ),
+        (vec!["--channel", url, "--channel-keys", keys, "--channel-calls", "0"], vec!["--channel-calls", "1 to"]),
+        (
+            vec!["--channel", url, "--channel-keys", keys, "--listen", "0.0.0.0:0", "--allow-anonymous"],
+            vec!["--public-url"],
+        ),
+    ] {
+        refused(&check(&arguments, &[]), &says);
+    }
+    // The folder is looked at when the server starts.
+    let data = folder.path().join("data");
+    let start =
+        ["--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap(), "--channel", url, "--channel-keys", keys];
+    let ran = run(command(&start));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--channel-keys") && ran.stderr.contains("merchant.key"), "{}", ran.stderr);
+}

@@ -10,7 +10,7 @@ use kill_support::{
     load::{Load, Told},
     seed,
     server::{Server, command},
-    verdict::{Figures, judge},
+    verdict::{Figures, judge_alone},
 };
 use payrig_audit::{Books, Moment, books::OutcomeState, check};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -77,7 +77,7 @@ fn sigterm_under_load_leaves_nothing_half_done() {
         only_retries_wait(&books);
         // The default promises more, and so more is looked at: the next start takes everything up.
         if arguments.is_empty() {
-            judge(&data, &mut told);
+            judge_alone(&data, &mut told);
         }
     }
 }

@@ -13,7 +13,7 @@ use kill_support::{
     load::Load,
     number, seed,
     server::{Server, Starting, command},
-    verdict::judge,
+    verdict::judge_alone,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -62,7 +62,7 @@ fn no_promise_is_broken_by_kills() {
     let mut told = load.finish();
     server.kill();
 
-    let figures = judge(&data, &mut told);
+    let figures = judge_alone(&data, &mut told);
     println!("kills {} ({in_recovery} while starting), seed {seed}, findings 0: {figures:?}", kills + 1);
     assert!(figures.accepted > 0 && figures.paid > 0, "there was hardly any load: {figures:?}");
 }

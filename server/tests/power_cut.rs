@@ -15,7 +15,7 @@ use kill_support::{
     load::Load,
     number, seed,
     server::{Server, command},
-    verdict::judge,
+    verdict::judge_alone,
 };
 use powercut::{Cut, PowerCut};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -52,7 +52,7 @@ fn what_was_answered_survives_a_power_cut() {
             power.cut(cut, &copy).expect("cuts");
             // Each copy is a world of its own, with the same past.
             let mut told = told.clone();
-            let figures = judge(&copy, &mut told);
+            let figures = judge_alone(&copy, &mut told);
             println!("life {life}, {cut:?}, {unsynced} B unsynced, seed {seed}, findings 0: {figures:?}");
             assert!(figures.accepted > 0, "there was no load: {figures:?}");
             fs::remove_dir_all(&copy).expect("removes");

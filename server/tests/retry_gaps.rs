@@ -14,6 +14,7 @@ use payrig_server::{
     model::{Outcome, OutcomeState, TaskId},
     parts::{Locks, Parts, Settings},
     queue::{Queue, memory::MemoryQueue},
+    refund::Desk,
     runner::{Runner, run_pool},
     service::{Backlog, NotRetried, PayService},
     store::{Store, memory::MemoryStore},
@@ -38,6 +39,7 @@ async fn start() -> PayService {
         clock: Clock::anchored(1_800_000_000_000_000),
         metrics: Arc::new(Metrics::new()),
         settings: Settings::default(),
+        refunds: Desk::default(),
         locks: Locks::default(),
     });
     let sync = Synchroniser::Direct(Arc::clone(&parts));

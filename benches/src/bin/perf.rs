@@ -136,19 +136,14 @@ fn soak(rig: &Rig, flags: &Flags, time: Duration) -> Result<ExitCode, PerfError>
     let rate = match flags.rate {
         Some(rate) => rate,
         None => {
-            let settle = Scenario::ALL.iter().find(|scenario| scenario.name == "settle");
-            let figures = settle.map_or_else(|| Ok(Vec::new()), |settle| settle.run(rig))?;
-            println!("{}", report::head());
-            figures.iter().for_each(|figure| println!("{}", figure.line()));
-            // Some of the soak's payers also pay, which costs more than `settle` does.
-            let settle_rate = figures.first().map_or(0.0, Figure::our_rate);
-            let reached = soak::reach(rig, settle_rate, flags.paying, |line| println!("{line}"))?;
+            let reached = soak::reach(rig, flags.paying, |line| println!("{line}"))?;
             println!("{reached:.0} payments a second can be reached");
             reached * SOAK_SHARE
         }
     };
     println!("{rate:.0} payments a second for {}, {} of 100 pay", humantime::format_duration(time), flags.paying);
-    let soaked = soak::soak(rig, soak::Options { time, rate, paying: flags.paying }, |line| println!("{line}"))?;
+    let soaked =
+        soak::soak(rig, soak::Options { time, rate: Some(rate), paying: flags.paying }, |line| println!("{line}"))?;
     println!("{:?}: {}; {:.0} payments a second were settled", soaked.verdict, soaked.words, soaked.rate_held);
     save(&flags.json_file, &soaked)?;
     Ok(match soaked.verdict {

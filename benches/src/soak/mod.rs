@@ -44,8 +44,8 @@ const HELD: f64 = 0.98;
 pub struct Options {
     /// For so long.
     pub time: Duration,
-    /// Payments a second.
-    pub rate: f64,
+    /// Payments a second; nothing: as many as the server takes.
+    pub rate: Option<f64>,
     /// So many of a hundred pay.
     pub paying: u64,
 }
@@ -91,7 +91,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Serialize)]
 pub struct Soaked {
     /// Payments a second, as planned.
-    pub rate: f64,
+    pub rate: Option<f64>,
     /// As reached after the beginning.
     pub rate_held: f64,
     /// Bytes of resident memory a payment, after the beginning.
@@ -130,12 +130,12 @@ pub fn soak(rig: &Rig, options: Options, mut say: impl FnMut(&str)) -> Result<So
     Ok(judge(options, looks, &counts))
 }
 
-/// Payments a second that a fresh server settles of so many more than it can: the rate at which it is saturated.
+/// Payments a second that a fresh server settles of payers who send the next request when an earlier one was answered.
 ///
 /// # Errors
 /// As [`soak`].
-pub fn reach(rig: &Rig, more: f64, paying: u64, say: impl FnMut(&str)) -> Result<f64, PerfError> {
-    Ok(soak(rig, Options { time: REACHING, rate: more, paying }, say)?.rate_held)
+pub fn reach(rig: &Rig, paying: u64, say: impl FnMut(&str)) -> Result<f64, PerfError> {
+    Ok(soak(rig, Options { time: REACHING, rate: None, paying }, say)?.rate_held)
 }
 
 const HEAD: &str = "\
@@ -202,8 +202,8 @@ fn judge(options: Options, looks: Vec<Look>, counts: &Counts) -> Soaked {
         )
     } else if refused > 0 {
         (Verdict::Broken, format!("{refused} submissions were refused"))
-    } else if rate_held < options.rate * HELD {
-        (Verdict::Broken, format!("{rate_held:.0} of {:.0} payments a second were settled", options.rate))
+    } else if let Some(rate) = options.rate.filter(|rate| rate_held < rate * HELD) {
+        (Verdict::Broken, format!("{rate_held:.0} of {rate:.0} payments a second were settled"))
     } else {
         of_memory(growth)
     };

@@ -29,8 +29,8 @@ const POLL_AFTER: Duration = Duration::from_secs(2);
 pub(super) struct Plan {
     /// On which server.
     pub server: SocketAddr,
-    /// Submissions a second.
-    pub rate: f64,
+    /// Submissions a second; nothing: as many as the server takes, never more requests than connections.
+    pub rate: Option<f64>,
     /// So many of a hundred pay; the others abandon their payment once it is settled.
     pub paying: u64,
     /// The start of order numbers.
@@ -115,16 +115,15 @@ impl Payers {
         let mut submitted = 0;
         while !stop.load(Relaxed) {
             let now = tick.tick().await;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of submissions")]
-            let due = ((now - began).as_secs_f64() * self.plan.rate) as u64;
             let mut jobs = self.jobs();
             let before = jobs.ready.len();
-            jobs.ready.extend((submitted..due).map(Job::Submit));
-            submitted = due.max(submitted);
             while jobs.later.front().is_some_and(|(at, _)| *at <= now) {
                 let job = jobs.later.pop_front().map(|(_, job)| job);
                 jobs.ready.extend(job);
             }
+            let due = self.due(now - began).unwrap_or(submitted + CONNECTIONS.saturating_sub(jobs.ready.len()) as u64);
+            jobs.ready.extend((submitted..due).map(Job::Submit));
+            submitted = due.max(submitted);
             let (fresh, ready) = (jobs.ready.len() - before, jobs.ready.len());
             drop(jobs);
             self.counts.behind.store(ready.saturating_sub(fresh) as u64, Relaxed);
@@ -132,6 +131,13 @@ impl Payers {
                 self.work.notify_one();
             }
         }
+    }
+
+    /// How many submissions should have been made after so long.
+    fn due(&self, after: Duration) -> Option<u64> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of submissions")]
+        let due = |rate: f64| (after.as_secs_f64() * rate) as u64;
+        self.plan.rate.map(due)
     }
 
     /// One connection's work.

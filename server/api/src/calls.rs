@@ -42,6 +42,8 @@ pub enum Body {
     Metrics,
     /// The `OpenAPI` document.
     OpenApi,
+    /// What the channel's style demands as an answer.
+    Taken,
 }
 
 /// A header of an answer.
@@ -81,6 +83,8 @@ pub enum Takes {
     Ship,
     /// The parameters of a payment.
     PayParams,
+    /// A signed notification of a channel.
+    Notification,
 }
 
 /// One call.
@@ -133,7 +137,7 @@ const fn get(name: &'static str, path: &'static str, summary: &'static str) -> C
 }
 
 /// Every call.
-pub static CALLS: [Call; 13] = [
+pub static CALLS: [Call; 14] = [
     Call {
         name: "submit",
         verb: Verb::Post,
@@ -223,7 +227,7 @@ pub static CALLS: [Call; 13] = [
     Call {
         answers: &[ok("It does", Body::Health)],
         problems: &[P::Overloaded],
-        ..get("readyz", "/readyz", "Whether the document store answers")
+        ..get("readyz", "/readyz", "Whether the document store answers; tells of the channel too")
     },
     Call {
         answers: &[ok("Everything counted and timed", Body::Metrics)],
@@ -272,6 +276,24 @@ pub static CALLS: [Call; 13] = [
             P::BodyTooLarge,
             P::UnsupportedMediaType,
             P::InvalidField,
+            P::Internal,
+            P::Overloaded,
+            P::FateUnknown,
+        ],
+    },
+    Call {
+        name: "notify",
+        verb: Verb::Post,
+        path: "/v1/notify/{channel}",
+        summary: "A payment channel (alipay or wechat) says, signed, that it took money",
+        takes: Takes::Notification,
+        answers: &[ok("Stored, now or before", Body::Taken)],
+        problems: &[
+            P::MalformedBody,
+            P::Unauthorized,
+            P::NotFound,
+            P::BodyTimeout,
+            P::BodyTooLarge,
             P::Internal,
             P::Overloaded,
             P::FateUnknown,

@@ -23,6 +23,8 @@ use crate::{
 };
 
 const JSON: &str = "application/json";
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// The media type of metrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
 /// The name of the way in which a merchant says who it is.
@@ -163,12 +165,17 @@ fn idempotency_key() -> Parameter {
 }
 
 fn body_of_request(takes: Takes) -> Option<RequestBody> {
+    let free = |kind| ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).build();
     let content = match takes {
         Takes::Nothing => return None,
+        Takes::Notification => {
+            let body = RequestBodyBuilder::new().content(JSON, free(Type::Object)).content(FORM, free(Type::Object));
+            return Some(body.required(Some(Required::True)).build());
+        }
         Takes::Submission => reference::<Submission>(),
         Takes::NewOrder => reference::<NewOrder>(),
         Takes::Ship => reference::<Ship>(),
-        Takes::PayParams => ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::Object))).build(),
+        Takes::PayParams => free(Type::Object),
     };
     Some(RequestBodyBuilder::new().content(JSON, content).required(Some(Required::True)).build())
 }
@@ -180,6 +187,11 @@ fn reference<T: ToSchema>() -> Content {
 fn well(success: &Success) -> Response {
     let free = |kind| ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(kind))).build();
     let (media, content) = match success.body {
+        // WeChat style; in Alipay style it is one word.
+        Body::Taken => {
+            let response = ResponseBuilder::new().description(success.meaning);
+            return response.content(JSON, free(Type::Object)).content("text/plain", free(Type::String)).build();
+        }
         Body::Task => (JSON, reference::<TaskReply>()),
         Body::Payment => (JSON, reference::<Payment>()),
         Body::Transaction => (JSON, reference::<Transaction>()),

@@ -158,6 +158,10 @@ pub struct Transaction {
 pub struct Health {
     /// `ok` or `ready`.
     pub status: String,
+    /// Of a ready server whose payment channel is a program of its own: `closed` (it answers), `half-open` (it is tried
+    /// again) or `open` (it does not answer, and attempts wait for it). A server is ready all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_breaker: Option<String>,
 }
 
 /// A [`Task`] of which only id and state are asked for.

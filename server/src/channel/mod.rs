@@ -1,11 +1,15 @@
 //! Seam: the payment channel, the third party that takes the money. Every call is idempotent by `out_trade_no`, which is
 //! the payment's number.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use payrig_api::{ChannelStyle, Currency};
 
 use crate::model::{PayTask, RoundId};
 
 mod any;
+mod convert;
+pub mod http;
 pub mod simulated;
 
 pub use any::Channel;
@@ -32,6 +36,35 @@ pub struct Attempt<'a> {
     pub attempt: u8,
 }
 
+/// A payment, as calls about it name it. Each style has calls of its own, and the channel wants to hear whose it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trade<'a> {
+    /// Its number: the `out_trade_no`.
+    pub payment_no: RoundId,
+    /// Whose it is.
+    pub merchant: &'a str,
+    /// Which style's calls are about it.
+    pub style: ChannelStyle,
+    /// What it is over, in minor units.
+    pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: Currency,
+}
+
+impl<'a> Trade<'a> {
+    /// The payment of a round of this task.
+    #[must_use]
+    pub fn of(task: &'a PayTask, payment_no: RoundId) -> Self {
+        Self {
+            payment_no,
+            merchant: &task.merchant,
+            style: task.channel,
+            amount_minor: task.amount_minor,
+            currency: task.currency,
+        }
+    }
+}
+
 /// What the channel took.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Paid {
@@ -41,6 +74,8 @@ pub struct Paid {
     pub paid_at_us: u64,
     /// How much, in minor units.
     pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: Currency,
 }
 
 /// How the channel sees a payment.
@@ -63,17 +98,25 @@ pub enum CloseAnswer {
     AlreadyPaid(Paid),
 }
 
-/// A paid notification whose signature was right.
+/// The channel's word that it took money: a notification whose signature was right, or an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PaidNotice {
     /// Which payment.
     pub payment_no: RoundId,
+    /// Whose, where the channel says so by itself.
+    pub merchant: Option<Arc<str>>,
     /// What was taken.
     pub paid: Paid,
 }
 
 /// The third party.
 pub trait PaymentChannel: Send + Sync {
+    /// How long calls had better wait, where the channel is known not to answer now. An attempt that waits for it is not
+    /// an attempt yet.
+    fn rests_for(&self) -> Option<Duration> {
+        None
+    }
+
     /// `WeChat` style: asks for the id that the payer's parameters name.
     ///
     /// # Errors
@@ -90,17 +133,17 @@ pub trait PaymentChannel: Send + Sync {
     ///
     /// # Errors
     /// See [`ChannelError`].
-    fn query(&self, payment_no: RoundId) -> impl Future<Output = Result<TradeState, ChannelError>> + Send;
+    fn query(&self, trade: Trade<'_>) -> impl Future<Output = Result<TradeState, ChannelError>> + Send;
 
     /// Closes the payment; holds also for one that the channel has not seen yet.
     ///
     /// # Errors
     /// See [`ChannelError`].
-    fn close(&self, payment_no: RoundId) -> impl Future<Output = Result<CloseAnswer, ChannelError>> + Send;
+    fn close(&self, trade: Trade<'_>) -> impl Future<Output = Result<CloseAnswer, ChannelError>> + Send;
 
-    /// Gives the money back.
+    /// Gives so much of the money back, in minor units.
     ///
     /// # Errors
     /// See [`ChannelError`].
-    fn refund(&self, payment_no: RoundId, amount_minor: u64) -> impl Future<Output = Result<(), ChannelError>> + Send;
+    fn refund(&self, trade: Trade<'_>, amount_minor: u64) -> impl Future<Output = Result<(), ChannelError>> + Send;
 }

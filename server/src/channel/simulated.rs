@@ -7,7 +7,10 @@ use std::sync::{
 
 use payrig_channel as simulation;
 
-use super::{Attempt, ChannelError, CloseAnswer, Paid, PaidNotice, PaymentChannel, TradeState};
+use super::{
+    Attempt, ChannelError, CloseAnswer, PaidNotice, PaymentChannel, Trade, TradeState,
+    convert::{self, failed, order, paid, wish},
+};
 use crate::model::RoundId;
 
 /// The simulated third party.
@@ -49,7 +52,9 @@ impl SimulatedChannel {
     pub fn verify(&self, notification: &simulation::Notification) -> Result<PaidNotice, BadNotification> {
         let notice = self.channel.verify(notification)?;
         match RoundId::from_payment_no(&notice.out_trade_no) {
-            Ok(payment_no) => Ok(PaidNotice { payment_no, paid: paid(notice.paid) }),
+            Ok(payment_no) => {
+                Ok(PaidNotice { payment_no, merchant: Some(notice.merchant.into()), paid: paid(notice.paid) })
+            }
             Err(_) => Err(BadNotification::NotAPayment(notice.out_trade_no)),
         }
     }
@@ -57,32 +62,6 @@ impl SimulatedChannel {
     fn next_call(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed)
     }
-}
-
-fn paid(paid: simulation::Paid) -> Paid {
-    Paid { transaction_id: paid.transaction_id.into(), paid_at_us: paid.paid_at_us, amount_minor: paid.amount_minor }
-}
-
-fn failed(error: &simulation::ChannelError) -> ChannelError {
-    match error {
-        simulation::ChannelError::Permanent { .. } => ChannelError::Permanent(error.to_string()),
-        _ => ChannelError::Transient(error.to_string()),
-    }
-}
-
-fn order<'a>(attempt: Attempt<'a>, out_trade_no: &'a str) -> simulation::Order<'a> {
-    simulation::Order {
-        out_trade_no,
-        merchant: &attempt.task.merchant,
-        order_no: &attempt.task.order_no,
-        amount_minor: attempt.task.amount_minor,
-        currency: attempt.task.currency,
-        style: attempt.task.channel,
-    }
-}
-
-fn wish(attempt: Attempt<'_>) -> simulation::Wish {
-    simulation::Wish { attempt: attempt.attempt, simulate: attempt.task.simulate }
 }
 
 impl PaymentChannel for SimulatedChannel {
@@ -99,25 +78,21 @@ impl PaymentChannel for SimulatedChannel {
         params.map_err(|error| failed(&error))
     }
 
-    async fn query(&self, payment_no: RoundId) -> Result<TradeState, ChannelError> {
-        let state = self.channel.query(&payment_no.payment_no(), self.next_call()).await;
-        Ok(match state.map_err(|error| failed(&error))? {
-            simulation::TradeState::Unknown | simulation::TradeState::AwaitingPayer => TradeState::Unpaid,
-            simulation::TradeState::Paid(facts) => TradeState::Paid(paid(facts)),
-            simulation::TradeState::Closed => TradeState::Closed,
-        })
+    async fn query(&self, trade: Trade<'_>) -> Result<TradeState, ChannelError> {
+        let state = self.channel.query(&trade.payment_no.payment_no(), self.next_call()).await;
+        state.map(convert::state).map_err(|error| failed(&error))
     }
 
-    async fn close(&self, payment_no: RoundId) -> Result<CloseAnswer, ChannelError> {
-        let answer = self.channel.close(&payment_no.payment_no(), self.next_call()).await;
+    async fn close(&self, trade: Trade<'_>) -> Result<CloseAnswer, ChannelError> {
+        let answer = self.channel.close(&trade.payment_no.payment_no(), self.next_call()).await;
         Ok(match answer.map_err(|error| failed(&error))? {
             simulation::CloseAnswer::Closed => CloseAnswer::Closed,
             simulation::CloseAnswer::AlreadyPaid(facts) => CloseAnswer::AlreadyPaid(paid(facts)),
         })
     }
 
-    async fn refund(&self, payment_no: RoundId, amount_minor: u64) -> Result<(), ChannelError> {
-        let refunded = self.channel.refund(&payment_no.payment_no(), amount_minor, self.next_call()).await;
+    async fn refund(&self, trade: Trade<'_>, amount_minor: u64) -> Result<(), ChannelError> {
+        let refunded = self.channel.refund(&trade.payment_no.payment_no(), amount_minor, self.next_call()).await;
         refunded.map_err(|error| failed(&error))
     }
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::{reply, route::Answer};
 use crate::{
-    channel::Channel,
     model::{Collection, Document, TaskId},
     parts::Parts,
     queue::QueueStats,
@@ -47,7 +46,6 @@ struct Books {
 pub(super) fn collections(parts: &Parts) -> Answer {
     let QueueStats { waiting, delayed, unacknowledged, .. } = parts.queue.stats();
     let crate::cache::Cache::Memory(cache) = &parts.cache;
-    let Channel::Simulated(channel) = &parts.channel;
     let books = Books {
         collections: Collection::ALL.map(Collection::name).to_vec(),
         queue_waiting: waiting,
@@ -55,7 +53,11 @@ pub(super) fn collections(parts: &Parts) -> Answer {
         queue_unacknowledged: unacknowledged,
         successes_waiting: parts.successes.waiting(),
         cache_entries: cache.len(),
-        notifications_pending: channel.simulation().notifications_pending(),
+        // Of a channel that is a program of its own these are in its own books.
+        notifications_pending: parts
+            .channel
+            .simulated()
+            .map_or(0, |channel| channel.simulation().notifications_pending()),
         now_us: parts.clock.now_us(),
     };
     reply::value(StatusCode::OK, &books)
@@ -114,13 +116,15 @@ fn readable(document: &Document) -> Result<Value, serde_json::Error> {
     }
 }
 
-/// `GET /admin/ledger?after=OUT_TRADE_NO&limit=N`: what the channel has in its own books.
+/// `GET /admin/ledger?after=OUT_TRADE_NO&limit=N`: what the channel in process has in its own books.
 pub(super) async fn ledger(parts: &Parts, query: Option<&str>) -> Answer {
     let (after, limit) = match page_of(query) {
         Ok(page) => page,
         Err(problem) => return reply::problem(&problem),
     };
-    let Channel::Simulated(channel) = &parts.channel;
+    let Some(channel) = parts.channel.simulated() else {
+        return reply::problem(&Problem::new(ProblemType::NotFound));
+    };
     match channel.simulation().ledger_page(after.as_deref(), limit).await {
         Ok(items) => {
             let next = items.last().filter(|_| items.len() == limit).map(|row| row.out_trade_no.clone());

@@ -8,15 +8,17 @@ use payrig_api::{Problem, ProblemType};
 use payrig_channel::CashierError;
 
 use super::{reply, route::Answer};
-use crate::{channel::Channel, parts::Parts};
+use crate::parts::Parts;
 
-/// `POST /simulated/cashier`.
+/// `POST /simulated/cashier`; a channel that is a program of its own has a cashier of its own.
 pub(super) async fn pay(parts: &Parts, body: Incoming, within: Duration) -> Answer {
+    let Some(channel) = parts.channel.simulated() else {
+        return reply::problem(&Problem::new(ProblemType::NotFound));
+    };
     let body = match reply::body(body, within).await {
         Ok(body) => body,
         Err(problem) => return reply::problem(&problem),
     };
-    let Channel::Simulated(channel) = &parts.channel;
     match channel.simulation().cashier(&body).await {
         Ok(transaction) => reply::value(StatusCode::OK, &transaction),
         Err(error) => refused(&error),

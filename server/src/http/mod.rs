@@ -6,6 +6,7 @@ mod bearer;
 mod cashier;
 mod connections;
 mod listen;
+mod notify;
 mod orders;
 mod plain;
 mod reply;

@@ -5,11 +5,11 @@ use std::{fmt::Write as _, sync::LazyLock};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
-use payrig_api::{Problem, ProblemType, openapi};
+use payrig_api::{Problem, ProblemType, openapi, reply::Health};
 
 use super::{reply, route::Answer};
 use crate::{
-    channel::Channel,
+    channel::{Channel, http::breaker::Position},
     dispatch::SUBSCRIBERS,
     model::Collection,
     parts::Parts,
@@ -25,14 +25,18 @@ pub(super) fn health(parts: &Parts) -> Answer {
     reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))
 }
 
-/// `GET /readyz`: the store answers.
+/// `GET /readyz`: the store answers. Whether the channel does is told and does not matter: without it tasks are accepted
+/// and wait.
 pub(super) async fn ready(parts: &Parts) -> Answer {
     let answers = match parts.store.broken() {
         Some(broken) => Err(broken),
         None => parts.store.get(Collection::OpenTasks, "0").await,
     };
     match answers {
-        Ok(_) => reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ready\"}")),
+        Ok(_) => {
+            let channel_breaker = parts.channel.http().map(|channel| channel.stats().breaker.name().to_owned());
+            reply::value(StatusCode::OK, &Health { status: "ready".to_owned(), channel_breaker })
+        }
         Err(error) => {
             tracing::warn!(%error, "not ready");
             reply::problem(&Problem::new(ProblemType::Overloaded).detail("the document store is not available"))
@@ -61,21 +65,7 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     successes(&mut text, parts);
     let crate::cache::Cache::Memory(cache) = &parts.cache;
     gauge(&mut text, "cache_entries", "Entries of the result cache", cache.len());
-    let Channel::Simulated(channel) = &parts.channel;
-    let pending = channel.simulation().notifications_pending();
-    gauge(
-        &mut text,
-        "channel_notifications_pending",
-        "Notifications that the simulated channel has yet to send",
-        pending,
-    );
-    let dropped = channel.simulation().notifications_dropped();
-    gauge(
-        &mut text,
-        "channel_notifications_dropped",
-        "Notifications that the simulated channel had no room for",
-        dropped,
-    );
+    channel(&mut text, &parts.channel);
     if let Store::Embedded(store) = &parts.store {
         commits(&mut text, &store.stats());
     }
@@ -96,6 +86,48 @@ fn successes(text: &mut String, parts: &Parts) {
     }
 }
 
+/// The channel's notifications where it is in process, else the link to it.
+fn channel(text: &mut String, channel: &Channel) {
+    match channel {
+        Channel::Simulated(channel) => {
+            let simulation = channel.simulation();
+            for (name, help, value) in [
+                (
+                    "pending",
+                    "Notifications that the simulated channel has yet to send",
+                    simulation.notifications_pending() as u64,
+                ),
+                (
+                    "dropped",
+                    "Notifications that the simulated channel had no room for",
+                    simulation.notifications_dropped(),
+                ),
+            ] {
+                gauge(text, &format!("channel_notifications_{name}"), help, value);
+            }
+        }
+        Channel::Http(channel) => {
+            let stats = channel.stats();
+            let position = match stats.breaker {
+                Position::Closed => 0,
+                Position::HalfOpen => 1,
+                Position::Open => 2,
+            };
+            let help = "Where the circuit breaker of the channel stands: 0 closed, 1 half-open, 2 open";
+            gauge(text, "channel_breaker", help, position);
+            counter(
+                text,
+                "channel_breaker_opened",
+                "How often the circuit breaker of the channel opened",
+                stats.opened,
+            );
+            gauge(text, "notify_nonces", "Nonces of notifications that are remembered", stats.nonces);
+            let help = "How often nonces were forgotten early for want of room";
+            counter(text, "notify_nonces_crowded", help, stats.nonces_crowded);
+        }
+    }
+}
+
 /// The embedded store's commits.
 fn commits(text: &mut String, stats: &payrig_commit::Stats) {
     gauge(text, "store_waiting", "Documents that wait for a commit", stats.waiting);
@@ -105,8 +137,7 @@ fn commits(text: &mut String, stats: &payrig_commit::Stats) {
         ("store_deleted", "Documents deleted", stats.deleted),
         ("store_stalls", "Commits that waited for memtables", stats.stalls),
     ] {
-        let _ =
-            writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} counter\npayrig_{name}_total {count}");
+        counter(text, name, help, count);
     }
     histogram(text, "store_batch_documents", "Documents in one commit", &stats.batch_size);
     histogram(text, "store_commit_microseconds", "From a commit's first byte to durable", &stats.commit_time_us);
@@ -120,6 +151,10 @@ fn histogram(text: &mut String, name: &str, help: &str, values: &payrig_commit::
     }
     let count = values.cumulative.last().copied().unwrap_or(0);
     let _ = writeln!(text, "payrig_{name}_sum {}\npayrig_{name}_count {count}", values.sum);
+}
+
+fn counter(text: &mut String, name: &str, help: &str, count: u64) {
+    let _ = writeln!(text, "# HELP payrig_{name} {help}.\n# TYPE payrig_{name} counter\npayrig_{name}_total {count}");
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: impl std::fmt::Display) {

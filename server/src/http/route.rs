@@ -15,7 +15,7 @@ use payrig_api::{
 };
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 
-use super::{admin, bearer, cashier, orders, plain, reply, tasks};
+use super::{admin, bearer, cashier, notify, orders, plain, reply, tasks};
 use crate::{
     merchants::{Merchant, Merchants},
     metrics::{Metrics, Named, RequestLabels, StatusClass},
@@ -65,6 +65,7 @@ enum Route<'a> {
     CreateOrder,
     Order(&'a str),
     ShipOrder(&'a str),
+    Notify(&'a str),
     Books,
     Book(&'a str),
     Ledger,
@@ -110,7 +111,11 @@ impl<'a> Route<'a> {
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/openapi.json" => Self::OpenApi,
-            _ => path.strip_prefix("/v1/payments/").map_or(Self::Unknown, Self::Payment),
+            _ => {
+                let payment = path.strip_prefix("/v1/payments/").map(Self::Payment);
+                let notify = || path.strip_prefix("/v1/notify/").map(Self::Notify);
+                payment.or_else(notify).unwrap_or(Self::Unknown)
+            }
         }
     }
 
@@ -130,10 +135,11 @@ impl<'a> Route<'a> {
             Self::CreateOrder => 10,
             Self::Order(_) => 11,
             Self::ShipOrder(_) => 12,
-            Self::Books => 13,
-            Self::Book(_) => 14,
-            Self::Ledger => 15,
-            Self::Unknown => 16,
+            Self::Notify(_) => 13,
+            Self::Books => 14,
+            Self::Book(_) => 15,
+            Self::Ledger => 16,
+            Self::Unknown => 17,
         }
     }
 
@@ -144,7 +150,8 @@ impl<'a> Route<'a> {
             | Self::Cancel(_)
             | Self::Cashier
             | Self::CreateOrder
-            | Self::ShipOrder(_) => Some(Method::POST),
+            | Self::ShipOrder(_)
+            | Self::Notify(_) => Some(Method::POST),
             Self::Unknown => None,
             _ => Some(Method::GET),
         }
@@ -214,6 +221,7 @@ impl App {
             Route::Ready => plain::ready(service.parts()).await,
             Route::Metrics => plain::metrics(service.parts()),
             Route::OpenApi => plain::openapi(),
+            Route::Notify(style) => notify::take(service.parts(), style, &head.headers, body, self.body_deadline).await,
             Route::Books => admin::collections(service.parts()),
             Route::Book(collection) => admin::book(service.parts(), collection, head.uri.query()).await,
             Route::Ledger => admin::ledger(service.parts(), head.uri.query()).await,
@@ -248,7 +256,8 @@ mod tests {
     #[test]
     fn the_router_knows_every_call_of_the_contract_and_no_other() {
         for (number, call) in CALLS.iter().enumerate() {
-            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1").replace("{order_no}", "O");
+            let path = call.path.replace("{task_id}", "T").replace("{payment_no}", "T-1");
+            let path = path.replace("{order_no}", "O").replace("{channel}", "alipay");
             let route = Route::of(Face::Public, &path);
             assert_eq!((route.number(), route.method()), (number, Some(call.verb.method())), "{}", call.name);
             assert_eq!(Route::of(Face::Admin, &path), Route::Unknown);

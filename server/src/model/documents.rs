@@ -169,6 +169,14 @@ impl Outcome {
     pub fn round_id(&self) -> RoundId {
         self.task.task_id.round(self.round)
     }
+
+    /// Whether its attempts may have left an order at the channel that nobody was shown: in `WeChat` style the channel
+    /// is asked before there are parameters, and its answer may have been lost.
+    #[must_use]
+    pub fn leaves_an_order(&self) -> bool {
+        self.task.channel == ChannelStyle::Wechat
+            && matches!(self.state, OutcomeState::Failed | OutcomeState::Cancelled)
+    }
 }
 
 /// The payment that a successful round leaves.

@@ -26,6 +26,12 @@ impl TaskId {
         self.0.to_bytes()
     }
 
+    /// Its last byte, which is random.
+    #[must_use]
+    pub const fn last_byte(self) -> u8 {
+        self.to_bytes()[Self::BYTES - 1]
+    }
+
     /// A fresh id at this instant (microseconds since the epoch).
     #[must_use]
     pub fn fresh(now_us: u64) -> Self {

@@ -32,6 +32,13 @@ pub const fn manual_retry_left(attempts: u8) -> bool {
     attempts <= RETRY_CAP
 }
 
+/// How long a round lasts at most whose every attempt takes so long: the built-in cap of retries, with their delays.
+#[must_use]
+pub fn longest_round(attempt: Duration) -> Duration {
+    let delays: u32 = (1..=u32::from(RETRY_CAP)).sum();
+    DELAY_STEP * delays + attempt.saturating_mul(u32::from(RETRY_CAP) + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +59,11 @@ mod tests {
         assert_eq!(gaps(5), [1, 2, 3, 4, 5]);
         assert_eq!(gaps(0), [0; 0]);
         assert_eq!(after_failure(TaskInfo { need_retry: false, retry_times: 3 }, 1, 1), AfterFailure::UsedUp);
+    }
+
+    #[test]
+    fn the_longest_round_has_fifteen_seconds_of_delays_and_six_attempts() {
+        assert_eq!(longest_round(Duration::from_secs(5)), Duration::from_secs(45));
     }
 
     proptest! {

@@ -1,13 +1,13 @@
 //! The runner: takes attempts from the queue, makes them, and settles or postpones their rounds. `run` and `retry` exist
 //! once, here; a channel style is a file that only knows how one attempt is made.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use payrig_api::{ChannelStyle, TaskState};
 
 use crate::{
     cache::{Entry, ResultCache as _},
-    channel::{Attempt, ChannelError},
+    channel::{Attempt, ChannelError, PaymentChannel as _},
     closing,
     model::{
         HistoryEntry, OpenTask, Outcome, OutcomeState, Payment, TaskView,
@@ -75,6 +75,10 @@ impl Runner {
         if self.parts.store.outcome(message.open.round_id()).await?.is_some() {
             return Ok(());
         }
+        if let Some(rest) = self.channel_rests(&message) {
+            self.put_off(message, rest).await;
+            return Ok(());
+        }
         let Some(mut running) = Running::start(message, from, self.parts.clock.now_us()) else { return Ok(()) };
         // In Alipay style no call is made: the attempt is over before anybody could see it.
         if running.message.open.task.channel == ChannelStyle::Wechat {
@@ -91,6 +95,27 @@ impl Runner {
             Ok(pay_params) => self.succeeded(running, pay_params).await,
             Err(ChannelError::Permanent(reason)) => self.failed(running, reason).await,
             Err(ChannelError::Transient(reason)) => self.failed_for_now(running, reason, looked_at_us).await,
+        }
+    }
+
+    /// How long the attempt waits for a channel that is known not to answer. Only for so long after the round's
+    /// acceptance: then it fails like any attempt, so that a round's end does not wait for an outage's.
+    fn channel_rests(&self, message: &Message) -> Option<Duration> {
+        let open = &message.open;
+        let age_us = self.parts.clock.now_us().saturating_sub(open.accepted_at_us);
+        let may_wait = open.task.channel == ChannelStyle::Wechat && age_us < micros(self.parts.settings.put_off);
+        if may_wait { self.parts.channel.rests_for() } else { None }
+    }
+
+    /// Sends the message again for later as it is: without a call there is no attempt, and nothing of the round's budget
+    /// is used.
+    async fn put_off(&self, message: Message, rest: Duration) {
+        self.parts.metrics.put_off.inc();
+        // Those who wait for the same instant come back one after another.
+        let spread = Duration::from_millis(2 * u64::from(message.open.task.task_id.last_byte()));
+        let message = Message { enqueued_at_us: self.parts.clock.now_us(), ..message };
+        if let Err(error) = self.parts.queue.offer_after(message, rest + spread).await {
+            tracing::warn!(%error, "an attempt that was put off was not queued; the sweeper will send it");
         }
     }
 
@@ -126,15 +151,21 @@ impl Runner {
         if let Verdict::Lost(first) = verdict
             && first.state == OutcomeState::Cancelled
         {
-            closing::close_lost(&self.parts, &open).await?;
+            closing::close_left(&self.parts, &open).await?;
         }
         Ok(())
     }
 
     async fn failed(&self, mut running: Running, reason: String) -> Result<(), StoreError> {
         let now_us = self.parts.clock.now_us();
-        if running.step(Step::Fail, now_us, Some(&reason)) {
-            self.sync.settle(running.finish(OutcomeState::Failed, Some(reason), now_us, None)).await?;
+        if !running.step(Step::Fail, now_us, Some(&reason)) {
+            return Ok(());
+        }
+        let open = Arc::clone(&running.message.open);
+        let finished = running.finish(OutcomeState::Failed, Some(reason), now_us, None);
+        let leaves_an_order = finished.outcome.leaves_an_order();
+        if self.sync.settle(finished).await? == Verdict::Won && leaves_an_order {
+            closing::close_left(&self.parts, &open).await?;
         }
         Ok(())
     }

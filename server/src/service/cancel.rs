@@ -9,8 +9,9 @@ use super::{
     read::{self, Latest},
 };
 use crate::{
+    channel::Trade,
     closing::{self, Closed},
-    model::{End, OpenTask, OutcomeState, RoundId, TaskId, TaskView},
+    model::{End, OpenTask, Outcome, OutcomeState, RoundId, TaskId, TaskView},
     notice, runner,
     store::StoreError,
     sync::{self, Finished, Verdict},
@@ -54,8 +55,9 @@ impl PayService {
             Some(Latest::Open(open)) if open.task.merchant.as_ref() == merchant => {
                 match self.cancel_open(&open).await.map_err(StoreError::after_a_write)? {
                     Verdict::Won => {
-                        // An attempt may have ended at the same moment, and its runner not have seen the open task go.
-                        closing::close_lost(&self.parts, &open).await.map_err(StoreError::after_a_write)?;
+                        // An attempt may be under way, or have ended at the same moment and its runner not have seen the
+                        // open task go.
+                        closing::close_left(&self.parts, &open).await.map_err(StoreError::after_a_write)?;
                         return Ok(Cancelled::Done(self.shown(task).await?));
                     }
                     Verdict::Lost(first) => first,
@@ -65,7 +67,7 @@ impl PayService {
             _ => return Err(NotCancelled::NotFound),
         };
         match outcome.state {
-            OutcomeState::Succeeded => self.close(outcome.round_id()).await,
+            OutcomeState::Succeeded => self.close(&outcome).await,
             OutcomeState::Failed => Err(NotCancelled::Ended(TaskState::Failed)),
             OutcomeState::Cancelled => Err(NotCancelled::Ended(TaskState::Cancelled)),
             OutcomeState::Refused => Err(NotCancelled::NotFound),
@@ -77,7 +79,8 @@ impl PayService {
         sync::store_one(&self.parts, Finished { outcome: Arc::new(outcome), payment: None }).await
     }
 
-    async fn close(&self, payment_no: RoundId) -> Result<Cancelled, NotCancelled> {
+    async fn close(&self, outcome: &Outcome) -> Result<Cancelled, NotCancelled> {
+        let payment_no = outcome.round_id();
         match self.parts.store.payment_end(payment_no).await?.map(|end| end.end) {
             Some(End::Paid { .. }) => return Err(NotCancelled::Paid(payment_no)),
             Some(End::Closed { .. }) => {
@@ -87,7 +90,10 @@ impl PayService {
             }
             None => {}
         }
-        match closing::close(&self.parts, payment_no, REASON).await.map_err(StoreError::after_a_write)? {
+        match closing::close(&self.parts, Trade::of(&outcome.task, payment_no), REASON)
+            .await
+            .map_err(StoreError::after_a_write)?
+        {
             Closed::Closed => Ok(Cancelled::Done(self.shown(payment_no.task).await?)),
             Closed::GoingOn => Ok(Cancelled::GoingOn(self.shown(payment_no.task).await?)),
             Closed::Paid => Err(NotCancelled::Paid(payment_no)),

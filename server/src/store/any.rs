@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{DocumentStore, Group, Key, StoreError, embedded::EmbeddedStore, memory::MemoryStore};
 use crate::model::{
     Closing, Collection, Document, IdempotencyKey, Notice, OpenTask, Order, OrderKey, OrderPaid, OrderSettlement,
-    OrderSlot, Outcome, Payment, PaymentEnd, Refund, Refunded, RoundId, Shipment,
+    OrderSlot, Outcome, PayTask, Payment, PaymentEnd, Refund, Refunded, RoundId, Shipment,
 };
 
 /// One of the backends.
@@ -113,6 +113,18 @@ reads! {
 }
 
 impl Store {
+    /// The task of a round that was accepted, whether it is open or has its outcome.
+    ///
+    /// # Errors
+    /// Where the store cannot answer.
+    pub async fn task(&self, round: RoundId) -> Result<Option<Arc<PayTask>>, StoreError> {
+        if let Some(open) = self.open_task(round).await? {
+            return Ok(Some(Arc::clone(&open.task)));
+        }
+        // An open task goes only after its outcome is there.
+        Ok(self.outcome(round).await?.map(|outcome| Arc::clone(&outcome.task)))
+    }
+
     /// Inserts one document; tells whether it was the first with its id.
     ///
     /// # Errors

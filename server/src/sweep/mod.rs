@@ -18,9 +18,11 @@ use crate::{
 };
 
 mod keys;
+mod refunds;
 mod visit;
 
 pub use keys::forget_keys;
+pub use refunds::give_refunds;
 pub use visit::visit;
 
 /// The ages at which open work is looked at.

@@ -6,7 +6,7 @@ use payrig_api::TaskState;
 
 use crate::{
     cache::ResultCache as _,
-    channel::{PaidNotice, PaymentChannel as _, TradeState},
+    channel::{PaidNotice, PaymentChannel as _, Trade, TradeState},
     closing,
     model::{End, OpenTask, Outcome, OutcomeState, PaymentEnd},
     notice,
@@ -46,13 +46,16 @@ pub(super) async fn look_at(
     }
     match outcome.state {
         OutcomeState::Succeeded => visit_payment(parts, &outcome).await,
+        OutcomeState::Failed | OutcomeState::Cancelled if outcome.leaves_an_order() => {
+            closing::close_left(parts, open).await
+        }
         OutcomeState::Cancelled if parts.store.payment(round).await?.is_some() => {
-            closing::close_lost(parts, open).await
+            closing::close_left(parts, open).await
         }
         OutcomeState::Cancelled => {
             notice::let_go(parts, round).await?;
             // Its attempt may have ended between the look and the letting go.
-            closing::close_lost(parts, open).await
+            closing::close_left(parts, open).await
         }
         _ => notice::let_go(parts, round).await,
     }
@@ -86,11 +89,12 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>, is_lost: bool
 }
 
 /// A round that has gone a whole pay window without an outcome never gets one by itself.
-async fn fail_poison(parts: &Arc<Parts>, open: &OpenTask) -> Result<(), StoreError> {
+async fn fail_poison(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), StoreError> {
     let outcome =
         runner::ended_from_outside(parts, open, OutcomeState::Failed, "no outcome within the pay window").await;
     sync::store_one(parts, Finished { outcome: Arc::new(outcome), payment: None }).await?;
-    Ok(())
+    // Whatever its attempts did: nothing of it may stay open at the channel.
+    closing::close_left(parts, open).await
 }
 
 async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), StoreError> {
@@ -100,18 +104,19 @@ async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), Stor
         Some(End::Paid { .. } | End::Closed { .. }) => return notice::let_go(parts, payment_no).await,
         None => {}
     }
+    let trade = Trade::of(&outcome.task, payment_no);
     if let Some(closing) = parts.store.closing(payment_no).await? {
-        closing::go_on(parts, payment_no, &closing.reason).await?;
+        closing::go_on(parts, trade, &closing.reason).await?;
         return Ok(());
     }
     let waited_us = parts.clock.now_us().saturating_sub(outcome.settled_at_us);
     if waited_us > micros(parts.settings.pay_window) {
-        closing::close(parts, payment_no, "not paid within the pay window").await?;
+        closing::close(parts, trade, "not paid within the pay window").await?;
         return Ok(());
     }
-    match parts.channel.query(payment_no).await {
-        Ok(TradeState::Paid(paid)) => notice::take(parts, PaidNotice { payment_no, paid }).await,
-        Ok(TradeState::Closed) => closing::close(parts, payment_no, "closed at the channel").await.map(|_| ()),
+    match parts.channel.query(trade).await {
+        Ok(TradeState::Paid(paid)) => notice::take(parts, PaidNotice { payment_no, merchant: None, paid }).await,
+        Ok(TradeState::Closed) => closing::close(parts, trade, "closed at the channel").await.map(|_| ()),
         Ok(TradeState::Unpaid) => Ok(()),
         Err(error) => {
             tracing::debug!(payment_no = payment_no.payment_no(), %error, "the channel did not say how a payment stands");

@@ -94,7 +94,8 @@ pub async fn store(parts: &Parts, finished: Vec<Finished>) -> Result<Vec<Verdict
     for (finished, inserted) in finished.into_iter().zip(inserted) {
         let (verdict, finished) = decide(parts, finished, inserted).await?;
         if verdict == Verdict::Won {
-            if finished.outcome.state != OutcomeState::Succeeded {
+            // What its attempts left at the channel is closed first; the open task keeps that in sight.
+            if finished.outcome.state != OutcomeState::Succeeded && !finished.outcome.leaves_an_order() {
                 done.push(Key::new(Collection::OpenTasks, finished.outcome.round_id().document_id()));
             }
             count(parts, &finished.outcome);

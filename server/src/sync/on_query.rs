@@ -104,8 +104,8 @@ impl Unsynced {
         };
         for (finished, verdict) in finished.into_iter().zip(verdicts) {
             let round = finished.outcome.round_id();
-            if let Err(error) = self.close_if_lost(&finished, &verdict).await {
-                tracing::warn!(%error, "a payment that lost its round was not closed; the next tick tries again");
+            if let Err(error) = self.close_what_is_left(&finished, &verdict).await {
+                tracing::warn!(%error, "what a round left at the channel was not closed; the next tick tries again");
                 continue;
             }
             if self.waiting.remove(&round).is_some() {
@@ -115,22 +115,25 @@ impl Unsynced {
         }
     }
 
-    /// A cancellation was stored before the success that was shown: its payment is nobody's any more.
-    async fn close_if_lost(&self, finished: &Finished, verdict: &Verdict) -> Result<(), StoreError> {
-        match verdict {
-            Verdict::Lost(first) if first.state == OutcomeState::Cancelled && finished.payment.is_some() => {
-                let outcome = &finished.outcome;
-                let open = OpenTask {
-                    task: Arc::clone(&outcome.task),
-                    round: outcome.round,
-                    accepted_at_us: outcome.accepted_at_us,
-                    attempts_before: outcome.attempt,
-                    key: None,
-                };
-                closing::close_lost(&self.parts, &Arc::new(open)).await
-            }
-            _ => Ok(()),
+    /// A cancellation was stored before the success that was shown, and its payment is nobody's any more; or it was a
+    /// failure, which may have left an order at the channel.
+    async fn close_what_is_left(&self, finished: &Finished, verdict: &Verdict) -> Result<(), StoreError> {
+        let outcome = &finished.outcome;
+        let is_left = match verdict {
+            Verdict::Lost(first) => first.state == OutcomeState::Cancelled && finished.payment.is_some(),
+            Verdict::Won => outcome.leaves_an_order(),
+        };
+        if !is_left {
+            return Ok(());
         }
+        let open = OpenTask {
+            task: Arc::clone(&outcome.task),
+            round: outcome.round,
+            accepted_at_us: outcome.accepted_at_us,
+            attempts_before: outcome.attempt,
+            key: None,
+        };
+        closing::close_left(&self.parts, &Arc::new(open)).await
     }
 }
 

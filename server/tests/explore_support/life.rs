@@ -20,6 +20,7 @@ use payrig_server::{
         memory::{MemoryQueue, Wheel},
         success::{SubscriberQueue, memory::MemorySuccesses},
     },
+    refund::Desk,
     runner::Runner,
     store::Store,
     sweep,
@@ -148,6 +149,7 @@ impl Life {
             clock: Clock::anchored(now_us),
             metrics: METRICS.with(Arc::clone),
             settings: Settings::default(),
+            refunds: Desk::default(),
             locks: Locks::default(),
         };
         let stepped = with(&plain, stepped, now_us);
@@ -240,6 +242,7 @@ fn with(parts: &Parts, store: &Store, now_us: u64) -> Arc<Parts> {
         clock: Clock::anchored(now_us),
         metrics: Arc::clone(&parts.metrics),
         settings: parts.settings,
+        refunds: Desk::default(),
         locks: Locks::default(),
     })
 }

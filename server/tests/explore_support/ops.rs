@@ -292,7 +292,7 @@ async fn pay(service: &PayService, life: &Life, payment_no: RoundId, ears: &Ears
 
 pub(crate) async fn notify(life: &Life, ears: &Ears) {
     let notification = life.inbox.first().await;
-    let Channel::Simulated(channel) = &life.stepped.channel;
+    let Channel::Simulated(channel) = &life.stepped.channel else { unreachable!("it is in process") };
     let learnt = channel.verify(&notification).expect("the channel's own signature");
     let payment_no = learnt.payment_no;
     let taken = notice::take(&life.stepped, learnt).await;

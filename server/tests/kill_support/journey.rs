@@ -11,6 +11,17 @@ use tokio::{sync::watch, time::sleep};
 
 use super::client::{Answer, Client, Up};
 
+/// Whom a payer talks to.
+#[derive(Clone)]
+pub(crate) struct Ways {
+    /// The server.
+    pub(crate) server: watch::Receiver<Up>,
+    /// Whoever has the cashier.
+    pub(crate) cashier: watch::Receiver<Up>,
+    /// And its path there.
+    pub(crate) cashier_path: &'static str,
+}
+
 /// Polls after having paid before the payer loses patience: a lost notification is made up for only by the sweeper.
 const POLLS_PAID: u32 = 25;
 /// Times that an accepted task is unknown before the payer believes it.
@@ -94,6 +105,8 @@ pub(crate) struct Journey {
     intent: Intent,
     client: Client,
     second: Client,
+    cashier: Client,
+    cashier_path: &'static str,
     log: Submitted,
     rival: Option<Submitted>,
     polls_paid: u32,
@@ -102,10 +115,12 @@ pub(crate) struct Journey {
 }
 
 impl Journey {
-    pub(crate) fn new(intent: Intent, up: &watch::Receiver<Up>) -> Self {
+    pub(crate) fn new(intent: Intent, ways: &Ways) -> Self {
         let log = intent.submitted(intent.key.clone());
-        let (client, second) = (Client::new(up.clone()), Client::new(up.clone()));
-        Self { intent, client, second, log, rival: None, polls_paid: 0, odd: Vec::new() }
+        let server = || Client::new(ways.server.clone());
+        let (client, second, cashier) = (server(), server(), Client::new(ways.cashier.clone()));
+        let cashier_path = ways.cashier_path;
+        Self { intent, client, second, cashier, cashier_path, log, rival: None, polls_paid: 0, odd: Vec::new() }
     }
 
     /// Goes all the way; gives what was seen.
@@ -249,7 +264,7 @@ impl Journey {
     }
 
     async fn pay(&mut self, payment: &Value, paid: &mut u32) {
-        match self.client.post("/simulated/cashier", None, &payment["pay_params"].to_string()).await {
+        match self.cashier.post(self.cashier_path, None, &payment["pay_params"].to_string()).await {
             Answer::Reply(200, reply) => {
                 *paid += 1;
                 self.log.cashier.push(Cashier {

@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, sync::watch, task::JoinSet, time::timeout};
 
 use super::{
     client::{Answer, Client, Up},
-    journey::{Intent, Journey, shown},
+    journey::{Intent, Journey, Ways, shown},
 };
 
 /// How long the last journeys may take.
@@ -18,6 +18,8 @@ const LAST_JOURNEYS: Duration = Duration::from_secs(180);
 pub(crate) struct Load {
     runtime: Runtime,
     up: watch::Sender<Up>,
+    /// Where the channel is, if it is a program of its own.
+    channel_up: Option<watch::Sender<Up>>,
     stop: watch::Sender<bool>,
     payers: JoinSet<(Vec<Submitted>, Vec<String>)>,
 }
@@ -32,22 +34,46 @@ pub(crate) struct Told {
 impl Load {
     /// So many payers, each making one journey after another, as `intent` has it.
     pub(crate) fn start(payers: u64, seed: u64, intent: fn(&mut StdRng, &str) -> Intent) -> Self {
+        let (up, server) = watch::channel(Up::default());
+        let ways = Ways { cashier: server.clone(), server, cashier_path: "/simulated/cashier" };
+        Self::start_on(&ways, up, None, payers, seed, intent)
+    }
+
+    /// The same with a channel that is a program of its own.
+    pub(crate) fn start_with_channel(payers: u64, seed: u64, intent: fn(&mut StdRng, &str) -> Intent) -> Self {
+        let ((up, server), (channel_up, cashier)) = (watch::channel(Up::default()), watch::channel(Up::default()));
+        let ways = Ways { server, cashier, cashier_path: "/cashier" };
+        Self::start_on(&ways, up, Some(channel_up), payers, seed, intent)
+    }
+
+    fn start_on(
+        ways: &Ways,
+        up: watch::Sender<Up>,
+        channel_up: Option<watch::Sender<Up>>,
+        payers: u64,
+        seed: u64,
+        intent: fn(&mut StdRng, &str) -> Intent,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let (up, is_up) = watch::channel(Up::default());
         let (stop, stopped) = watch::channel(false);
         let mut set = JoinSet::new();
         for payer in 0..payers {
             let random = StdRng::seed_from_u64(seed ^ (payer << 32));
-            let (is_up, stopped) = (is_up.clone(), stopped.clone());
-            set.spawn_on(pay(random, format!("{seed:x}-{payer}"), is_up, stopped, intent), runtime.handle());
+            let (ways, stopped) = (ways.clone(), stopped.clone());
+            set.spawn_on(pay(random, format!("{seed:x}-{payer}"), ways, stopped, intent), runtime.handle());
         }
-        Self { runtime, up, stop, payers: set }
+        Self { runtime, up, channel_up, stop, payers: set }
     }
 
     /// A server is up.
     pub(crate) fn up(&self, address: SocketAddr) {
-        self.up.send_modify(|up| *up = Up { life: up.life + 1, address: Some(address), is_gone: false });
+        is_up(&self.up, address);
+    }
+
+    /// The channel is up.
+    pub(crate) fn channel_up(&self, address: SocketAddr) {
+        is_up(self.channel_up.as_ref().expect("the channel is a program of its own"), address);
     }
 
     /// No further journeys begin.
@@ -82,10 +108,14 @@ impl Load {
     }
 }
 
+fn is_up(whose: &watch::Sender<Up>, address: SocketAddr) {
+    whose.send_modify(|up| *up = Up { life: up.life + 1, address: Some(address), is_gone: false });
+}
+
 async fn pay(
     mut random: StdRng,
     name: String,
-    up: watch::Receiver<Up>,
+    ways: Ways,
     stop: watch::Receiver<bool>,
     intent: fn(&mut StdRng, &str) -> Intent,
 ) -> (Vec<Submitted>, Vec<String>) {
@@ -94,7 +124,7 @@ async fn pay(
     while !*stop.borrow() {
         journey += 1;
         let order_no = format!("{name}-{journey}-{}", random.random_range(0..1_000));
-        let (seen, strange) = Journey::new(intent(&mut random, &order_no), &up).run().await;
+        let (seen, strange) = Journey::new(intent(&mut random, &order_no), &ways).run().await;
         submissions.extend(seen);
         odd.extend(strange);
     }

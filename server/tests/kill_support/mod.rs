@@ -1,6 +1,7 @@
 //! A real server process under load: started, killed, drained and started again, with a log of all that clients saw.
 #![allow(dead_code, reason = "no test uses everything")]
 
+pub(crate) mod channel;
 pub(crate) mod client;
 pub(crate) mod journey;
 pub(crate) mod load;

@@ -2,11 +2,12 @@
 
 use std::{
     path::Path,
+    process::Command,
     thread,
     time::{Duration, SystemTime},
 };
 
-use payrig_audit::{Books, Moment, Rest, Shown, books::End, check, quiesce};
+use payrig_audit::{Admin, Books, Moment, Rest, Shown, books::End, check, quiesce};
 
 use super::{
     load::Told,
@@ -15,6 +16,8 @@ use super::{
 
 /// How long the books may take to come to rest.
 const REST: Duration = Duration::from_secs(100);
+/// How long a page of the books may take.
+const BOOKS: Duration = Duration::from_secs(30);
 /// A pay window that is soon over.
 const PAY_WINDOW: Duration = Duration::from_secs(1);
 /// A channel without faults: what is left to do gets done.
@@ -51,10 +54,39 @@ impl Figures {
     }
 }
 
-/// Starts the server once more on this folder, lets it come to rest, asks for every task again, and checks all that there
+/// How the server is started for the verdict, and where the channel's books are if it is a program of its own.
+pub(crate) struct Judge<'a> {
+    /// The server with these further arguments.
+    pub(crate) start: &'a dyn Fn(&[&str]) -> Command,
+    /// The channel's admin listener.
+    pub(crate) channel: Option<String>,
+}
+
+impl Judge<'_> {
+    fn start(&self, more: &[&str]) -> Server {
+        let mut server = Server::start((self.start)(more));
+        if let Some(channel) = &self.channel {
+            let channel = Admin::new(channel, BOOKS).expect("an address");
+            server.admin = server.admin.clone().with_channel(channel);
+        }
+        server
+    }
+}
+
+/// The verdict on a data folder with the channel in the server's process.
+pub(crate) fn judge_alone(data_dir: &Path, told: &mut Told) -> Figures {
+    let start = |more: &[&str]| {
+        let mut command = command(data_dir, &["--channel", QUIET]);
+        command.args(more);
+        command
+    };
+    judge(&Judge { start: &start, channel: None }, told)
+}
+
+/// Starts the server once more on its folder, lets it come to rest, asks for every task again, and checks all that there
 /// is. Then the pay window ends for whoever still waits, and everything is checked again. Returns the figures of the first.
-pub(crate) fn judge(data_dir: &Path, told: &mut Told) -> Figures {
-    let server = Server::start(command(data_dir, &["--channel", QUIET]));
+pub(crate) fn judge(judge: &Judge<'_>, told: &mut Told) -> Figures {
+    let server = judge.start(&[]);
     let rest = at_rest(&server);
     told.ask_again(server.address);
     let figures = Figures::of(told, &rest.books);
@@ -65,7 +97,7 @@ pub(crate) fn judge(data_dir: &Path, told: &mut Told) -> Figures {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let newest_us = rest.books.pay_tasks.iter().map(|outcome| outcome.settled_at_us).max().unwrap_or(0);
     thread::sleep((Duration::from_micros(newest_us) + PAY_WINDOW * 2).saturating_sub(now));
-    let server = Server::start(command(data_dir, &["--channel", QUIET, "--pay-window", "1s"]));
+    let server = judge.start(&["--pay-window", "1s"]);
     let rest = until_nothing_waits(&server);
     told.ask_again(server.address);
     assert_healthy(&server, &rest, told, "after the pay window");

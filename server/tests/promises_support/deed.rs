@@ -79,12 +79,12 @@ pub(crate) fn begin(deed: Deed, life: &Rc<Life>, ears: &Ears) -> Actor {
 
 async fn notify(life: &Life, which: usize, amiss: Amiss, ears: &Ears) {
     let notification = life.inbox.any(which).await;
-    let Channel::Simulated(channel) = &life.stepped.channel;
+    let Channel::Simulated(channel) = &life.stepped.channel else { unreachable!("it is in process") };
     let mut learnt = match channel.verify(&notification) {
         Ok(learnt) => learnt,
         Err(error) => return ears.borrow_mut().absurd.push(format!("a notification is not believed: {error}")),
     };
-    let PaidNotice { payment_no, paid } = &mut learnt;
+    let PaidNotice { payment_no, paid, .. } = &mut learnt;
     let payment_no = *payment_no;
     match amiss {
         Amiss::Nothing => {}

@@ -209,7 +209,8 @@ pub(crate) fn transactions() -> Vec<(&'static str, Transaction)> {
 /// What the probes answer.
 pub(crate) fn health() -> Vec<(&'static str, Health)> {
     let says = |status: &str| Health { status: status.into() };
-    vec![("replies/healthz", says("ok")), ("replies/readyz", says("ready"))]
+    let with_channel = Health { channel_breaker: Some("closed".to_owned()), ..says("ready") };
+    vec![("replies/healthz", says("ok")), ("replies/readyz", says("ready")), ("replies/readyz-http", with_channel)]
 }
 
 /// Every type of problem, and one with every member.

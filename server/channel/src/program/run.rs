@@ -122,7 +122,7 @@ async fn serve_until_stopped(flags: &Start) -> Result<(), ProgramError> {
 }
 
 async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ProgramError> {
-    // No SO_REUSEADDR games: a second channel on a port in use is an error.
+    // No SO_REUSEPORT: a second channel on a port in use is an error.
     TcpListener::bind(address).await.map_err(|source| ProgramError::Listen { flag, address, source })
 }
 
