@@ -28,7 +28,7 @@ bench: ## criterion benches of the hot paths
 
 perf: ## side by side: ratios against a bare hyper server, in one run (installs wrk if missing)
 	@scripts/install-wrk.sh
-	@cargo build --release -p payrig-server -p payrig-benches --bins
+	@cargo build --release -p payrig-server -p payrig-channel -p payrig-benches --bins
 	@./target/release/perf $(PERF_ARGS)
 
 services: ## install (only what is missing) what the tests need

@@ -23,6 +23,7 @@ use payrig_server::{
         memory::MemoryQueue,
         success::{Announced, Polled, SubscriberQueue, SuccessQueue as _, memory::MemorySuccesses},
     },
+    refund::Desk,
     runner,
     store::{
         DocumentStore as _, Store,
@@ -61,6 +62,7 @@ async fn parts(store: Store, capacity: usize) -> (Arc<Parts>, Announced) {
         clock: Clock::anchored(T0_US + 60_000_000),
         metrics: Arc::new(Metrics::new()),
         settings: Settings::default(),
+        refunds: Desk::default(),
         locks: Locks::default(),
     };
     (Arc::new(parts), announced)
@@ -102,8 +104,9 @@ async fn awaiting(store: &Store, number: u64) {
 /// The channel's word that it took the money.
 fn learnt(number: u64) -> PaidNotice {
     let transaction_id = format!("tx-{number}").into();
-    let paid = Paid { transaction_id, paid_at_us: T0_US + number, amount_minor: amount(number) };
-    PaidNotice { payment_no: payment_no(number), paid }
+    let paid =
+        Paid { transaction_id, paid_at_us: T0_US + number, amount_minor: amount(number), currency: Currency::CNY };
+    PaidNotice { payment_no: payment_no(number), merchant: None, paid }
 }
 
 async fn all(store: &Store, collection: Collection) -> Vec<Document> {
@@ -392,7 +395,7 @@ async fn the_sweeper_publishes_to_whom_it_is_missing_and_ends_what_is_done() {
 // === the queue of a subscriber ===
 
 fn message(number: u64) -> Arc<Success> {
-    let PaidNotice { payment_no, paid } = learnt(number);
+    let PaidNotice { payment_no, paid, .. } = learnt(number);
     Arc::new(Success {
         payment_no,
         merchant: "default".into(),

@@ -189,9 +189,7 @@ fn there_are_two_channels_and_one_that_is_in_process_sends_nothing_here() {
         rig.send(&Request { path: path.to_owned(), ..genuine.clone() }).problem(404, "not-found");
     }
     assert_eq!(rig.server.get("/v1/notify/wechat").status, 405);
-    for path in ["/simulated/cashier"] {
-        rig.server.post(path).problem(404, "not-found");
-    }
+    rig.server.post("/simulated/cashier").problem(404, "not-found");
     rig.server.admin("/admin/ledger").problem(404, "not-found");
     let in_process = Server::start(&[]);
     for style in [Alipay, Wechat] {

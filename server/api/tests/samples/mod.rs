@@ -52,7 +52,7 @@ pub(crate) fn submissions() -> Vec<(&'static str, Submission)> {
 /// Requests for orders.
 pub(crate) fn new_orders() -> Vec<(&'static str, NewOrder)> {
     let smallest = NewOrder { order_no: "A-1".into(), amount_minor: 1_999, currency: Currency::CNY, items: None };
-    let whole = NewOrder { order_no: "A-3".into(), amount_minor: 1_799, items: whole().items, ..smallest.clone() };
+    let whole = NewOrder { order_no: "A-3".into(), amount_minor: 1_799, items: whole().items, ..smallest };
     vec![("requests/order-smallest", smallest), ("requests/order-whole", whole)]
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn transactions() -> Vec<(&'static str, Transaction)> {
 
 /// What the probes answer.
 pub(crate) fn health() -> Vec<(&'static str, Health)> {
-    let says = |status: &str| Health { status: status.into() };
+    let says = |status: &str| Health { status: status.into(), channel_breaker: None };
     let with_channel = Health { channel_breaker: Some("closed".to_owned()), ..says("ready") };
     vec![("replies/healthz", says("ok")), ("replies/readyz", says("ready")), ("replies/readyz-http", with_channel)]
 }
