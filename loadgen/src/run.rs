@@ -323,3 +323,16 @@ impl Sums for JudgedSums<'_> {
         self.steady_s
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_left_out_of_the_command_line_however_it_is_given() {
+        let told = |words: &[&str]| without_secrets(words.iter().map(|word| (*word).to_owned())).join(" ");
+        assert_eq!(told(&["payrig", "run", "--api-key", "SECRET", "-u", "8"]), "payrig run --api-key *** -u 8");
+        assert_eq!(told(&["payrig", "--api-key=SECRET", "--seed", "7"]), "payrig --api-key=*** --seed 7");
+        assert_eq!(told(&["payrig", "run", "--api-key"]), "payrig run --api-key");
+    }
+}

@@ -20,6 +20,15 @@ fn are_built() {
     }
 }
 
+/// With payers who have the patience for retries, and for a notification that never comes.
+fn patient(rig: Rig) -> Rig {
+    let path = rig.path().join("quick.toml");
+    let text = std::fs::read_to_string(&path).expect("the profile");
+    let text = text.replace("poll_gap_ms = [20, 40]", "poll_gap_ms = [50, 100]");
+    std::fs::write(&path, format!("{text}max_polls = 20000\nmax_order_reads = 600\n")).expect("the profile");
+    rig
+}
+
 /// Runs a scenario, or the quick mix of all, with a channel that has no faults of its own.
 fn run(rig: &Rig, users: &str) -> Run {
     are_built();
@@ -37,7 +46,7 @@ fn run(rig: &Rig, users: &str) -> Run {
 
 /// Of all journeys of a run of these, so many ended so, and none otherwise.
 fn ends(scenario: &str, users: &str, expected: &[(&str, f64)]) {
-    let run = run(&Rig::only(scenario), users);
+    let run = run(&patient(Rig::only(scenario)), users);
     let all = &run.journeys.all;
     assert!(all.n >= 60, "too few journeys to say anything: {}", all.n);
     shares(&run, expected);
@@ -103,7 +112,7 @@ fn the_flaky_recover_or_fail_as_they_ask() {
 /// The weights of the quick mix.
 #[test]
 fn a_mix_of_all_has_each_as_often_as_its_weight() {
-    let run = run(&Rig::new(), "40");
+    let run = run(&patient(Rig::new()), "40");
     let cancelled = 0.10 * 0.48;
     let (failed, abandoned) = (0.12 * 0.1, 0.04);
     let paid = 1.0 - cancelled - failed - abandoned;

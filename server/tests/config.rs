@@ -167,7 +167,7 @@ fn a_bad_value_is_refused_with_what_was_expected() {
         (&["--queue", "amqp://localhost"], &["--queue amqp://localhost", "this version has: memory"]),
         (&["--cache", "redis://localhost"], &["--cache redis://localhost", "this version has: memory"]),
         (&["--store", "mongodb://localhost"], &["--store mongodb://localhost", "embedded, memory"]),
-        (&["--channel", "http://localhost"], &["--channel http://localhost", "simulated"]),
+        (&["--channel", "http://localhost"], &["--channel http://localhost", "expected http://HOST:PORT"]),
         (&["--channel", "simulated:latency=fast"], &["--channel simulated:latency=fast", "latency", "40ms"]),
         (&["--channel", "simulated:colour=red"], &["colour"]),
         (&["--accept", "never"], &["--accept", "durable", "early"]),

@@ -15,14 +15,10 @@ use payrig_server::{
     clock::Clock,
     dispatch::{self, Publisher, SUBSCRIBERS},
     metrics::{Metrics, Named},
-    model::{Collection, Document, OpenTask, OutcomeState, PayTask, Payment, RoundId, Success, TaskId},
+    model::{Collection, Document, OpenTask, OutcomeState, PayTask, Payment, RoundId, TaskId},
     notice,
     parts::{Locks, Parts, Settings},
-    queue::{
-        Progress, Queue,
-        memory::MemoryQueue,
-        success::{Announced, Polled, SubscriberQueue, SuccessQueue as _, memory::MemorySuccesses},
-    },
+    queue::{Progress, Queue, memory::MemoryQueue, success::Announced},
     refund::Desk,
     runner,
     store::{
@@ -390,66 +386,4 @@ async fn the_sweeper_publishes_to_whom_it_is_missing_and_ends_what_is_done() {
     notice::go_on(&parts, &notice).await.unwrap();
     assert_eq!(waiting(), [0, 0]);
     all_done(&store, 2, "by the sweeper").await;
-}
-
-// === the queue of a subscriber ===
-
-fn message(number: u64) -> Arc<Success> {
-    let PaidNotice { payment_no, paid, .. } = learnt(number);
-    Arc::new(Success {
-        payment_no,
-        merchant: "default".into(),
-        order_no: "o".into(),
-        transaction_id: paid.transaction_id,
-        paid_at_us: paid.paid_at_us,
-        amount_minor: paid.amount_minor,
-        currency: Currency::CNY,
-    })
-}
-
-#[tokio::test]
-async fn a_queue_gives_each_message_once_in_order_and_says_when_it_had_no_room() {
-    let queue = SubscriberQueue::Memory(MemorySuccesses::new(3));
-    let messages: Vec<Arc<Success>> = (0..6).map(message).collect();
-    let polled = |range: std::ops::Range<usize>| Polled::Messages(messages[range].to_vec());
-    let acked = |range: std::ops::Range<usize>| messages[range].iter().map(|one| one.payment_no).collect::<Vec<_>>();
-    assert_eq!(queue.offer(&messages[..2]).await, 0);
-    assert_eq!(queue.offer(&messages[..2]).await, 0, "they are there");
-    assert_eq!(queue.poll(1).await, polled(0..1));
-    assert_eq!(queue.offer(&messages[..1]).await, 0, "it is in hand");
-    assert_eq!(queue.stats().waiting, 1);
-    assert_eq!(queue.offer(&messages[2..6]).await, 2, "there is room for two more");
-    queue.ack(&acked(0..1)).await;
-    assert_eq!(queue.poll(9).await, polled(1..4));
-    assert_eq!(queue.offer(&messages[5..]).await, 1, "what was left out is not overtaken");
-    queue.ack(&acked(1..4)).await;
-    assert_eq!(queue.poll(9).await, Polled::Behind);
-    assert_eq!(queue.offer(&messages[5..]).await, 0, "it is told of it, and takes again");
-    assert_eq!(queue.offer(&messages[4..5]).await, 0);
-    queue.close();
-    assert_eq!(queue.offer(&messages[..1]).await, 1, "it is closed");
-    assert_eq!(queue.poll(9).await, Polled::Messages(vec![Arc::clone(&messages[5]), Arc::clone(&messages[4])]));
-    assert_eq!(queue.poll(9).await, Polled::Closed);
-    queue.closed().await;
-}
-
-#[tokio::test]
-async fn a_poll_waits_for_an_offer_for_falling_behind_and_for_the_end() {
-    let queue = SubscriberQueue::Memory(MemorySuccesses::new(3));
-    let poll = |queue: &SubscriberQueue| {
-        let queue = queue.clone();
-        tokio::spawn(async move { queue.poll(9).await })
-    };
-    let waiting = poll(&queue);
-    tokio::task::yield_now().await;
-    queue.offer(&[message(0)]).await;
-    assert_eq!(waiting.await.unwrap(), Polled::Messages(vec![message(0)]));
-    let waiting = poll(&queue);
-    tokio::task::yield_now().await;
-    queue.fall_behind();
-    assert_eq!(waiting.await.unwrap(), Polled::Behind);
-    let waiting = poll(&queue);
-    tokio::task::yield_now().await;
-    queue.close();
-    assert_eq!(waiting.await.unwrap(), Polled::Closed);
 }

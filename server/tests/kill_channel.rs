@@ -13,7 +13,7 @@ use kill_support::{
     journey::Intent,
     load::Load,
     number, seed,
-    server::{Server, Starting, command},
+    server::{Server, Starting, command_on},
     verdict::{Judge, judge},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -41,8 +41,8 @@ fn no_promise_is_broken_by_kills_of_server_or_channel() {
     // The channel sends notifications where the server was when it signed the parameters.
     let listen = free().to_string();
     let start = |more: &[&str]| {
-        let mut command = command(&data, &[]);
-        command.args(["--listen", &listen]).args(place.flags()).args(more);
+        let mut command = command_on(&listen, &data, more);
+        command.args(place.flags());
         command
     };
 

@@ -308,6 +308,19 @@ fn hides_orders(call: &Call, owner: &Client<'_>, tasks: &[Value], stranger: &Cli
     }
 }
 
+/// Notifications are the channel's, signed over the merchant too (`notify.rs`); a merchant's key signs nothing.
+fn unsigned_news_is_none(owner: &Client<'_>, tasks: &[Value], stranger: &Client<'_>) {
+    for task in tasks {
+        let (id, payment_no) = (task_id(task), format!("{}-1", task_id(task)));
+        let news = json!({"out_trade_no": payment_no, "transaction_id": "t", "merchant": "acme", "amount_minor": 1});
+        for style in ["alipay", "wechat"] {
+            let told = stranger.post(&format!("/v1/notify/{style}"), &news);
+            assert!((400..500).contains(&told.status), "{}", told.text());
+        }
+        assert_eq!(&owner.task(&id), task);
+    }
+}
+
 /// Must hold for every call there is: a call that is new to the contract has to say here how it holds.
 #[test]
 fn no_call_reaches_another_merchant() {
@@ -322,12 +335,15 @@ fn no_call_reaches_another_merchant() {
             "create_order" => order_numbers_are_ones_own(&owner, &stranger),
             "order" | "ship_order" => hides_orders(&call, &owner, &tasks, &stranger),
             "submit" => keys_and_orders_are_ones_own(&owner, &stranger),
+            "notify" => unsigned_news_is_none(&owner, &tasks, &stranger),
             "cashier" => parameters_are_of_one_payment(&owner, &stranger),
             "healthz" | "readyz" | "metrics" | "openapi" => {
                 let text = shop.server.get(call.path).text();
                 assert!(!text.contains("acme"), "{} names a merchant", call.name);
                 assert!(tasks.iter().all(|task| !text.contains(&task_id(task))), "{} names a task", call.name);
             }
+            // Nobody's but the channel's, whose signature it needs; without a channel over HTTP it is not there at all.
+            "notify" => shop.server.post("/v1/notify/wechat").problem(404, "not-found"),
             name => panic!("{name} is new: say here why one merchant cannot reach another's by it"),
         }
     }

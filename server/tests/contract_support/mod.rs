@@ -9,6 +9,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use payrig_api::{ChannelStyle, Currency, Simulate, Submission, TaskInfo};
 use payrig_server::model::{OpenTask, PayTask, TaskId};
 
+pub(crate) mod documents;
+
 pub(crate) type Running = Pin<Box<dyn Future<Output = ()>>>;
 
 /// How time passes for a backend.

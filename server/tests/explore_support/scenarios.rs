@@ -220,11 +220,11 @@ pub(crate) const ALL: &[Scenario] = &[
         ops: &[
             Op::Submit(KEYED.with_items()),
             Op::Submit(REPEAT.with_items()),
-            Op::Submit(SAME_ORDER.with_items()),
+            Op::Submit(Sub::new(5, "o-1").with_items()),
             Op::Submit(SAME_ORDER),
             Op::Deliver,
             Op::Visit(1, 1),
-            Op::Visit(4, 1),
+            Op::Visit(5, 1),
         ],
     },
     Scenario {

@@ -77,6 +77,11 @@ impl Intent {
         if !simulate.is_empty() {
             body["simulate"] = simulate.into();
         }
+        // Some bring their order along.
+        if random.random_bool(0.3) {
+            let price = body["amount_minor"].clone();
+            body["items"] = json!([{ "sku": "thing", "quantity": 1, "unit_price_minor": price, "seller": "shop" }]);
+        }
         Self {
             body,
             key: random.random_bool(0.85).then(|| format!("key-{order_no}")),

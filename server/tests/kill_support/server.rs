@@ -45,8 +45,13 @@ pub(crate) struct Starting {
 
 /// A server on this data folder and free ports, with the admin books and these further arguments.
 pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
+    command_on("127.0.0.1:0", data_dir, arguments)
+}
+
+/// The same on this address.
+pub(crate) fn command_on(listen: &str, data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_payrig-server"));
-    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--print-address", "--data-dir"]);
+    command.args(["--listen", listen, "--admin-listen", "127.0.0.1:0", "--print-address", "--data-dir"]);
     command.arg(data_dir).args(arguments).env("NO_COLOR", "1");
     command
 }

@@ -163,6 +163,9 @@ pub(crate) fn tell(story: &Story) -> (Vec<String>, Count) {
         }
     }
     world.wrong.extend(go_on_to_the_end(&mut world.open.life, &world.ears, cast.again()));
+    for wish in Wish::SHIP_ALL {
+        world.do_one(cast.deed(wish));
+    }
     world.take_stock();
     (world.wrong, world.count)
 }

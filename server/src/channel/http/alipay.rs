@@ -8,7 +8,7 @@ use payrig_channel::wire::{
     gateway::{self, BizContent, GatewayAnswer, Method, TRADE_HAS_SUCCESS},
 };
 
-use super::{Link, client::Answer, wechat::is_down};
+use super::{Link, client::Answer, wechat::cannot_answer};
 use crate::channel::{ChannelError, CloseAnswer, Trade, TradeState, convert};
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
@@ -80,7 +80,7 @@ async fn ask(
 /// write such an answer can break the connection as well.
 fn says_down(answer: &Answer) -> bool {
     let code = format!("\"code\":\"{}\"", gateway::UNAVAILABLE);
-    is_down(answer.status) || answer.body.windows(code.len()).any(|window| window == code.as_bytes())
+    cannot_answer(answer.status) || answer.body.windows(code.len()).any(|window| window == code.as_bytes())
 }
 
 /// What an answer that is no success means.

@@ -113,11 +113,17 @@ async fn call(link: &Link, method: Method, target: &str, body: Vec<u8>) -> Resul
         .header(CONTENT_TYPE, JSON)
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| ChannelError::Permanent(format!("the call cannot be written: {error}")))?;
-    link.client.call(request, |answer| is_down(answer.status)).await
+    link.client.call(request, |answer| cannot_answer(answer.status)).await
+}
+
+/// Nobody is there to answer, or not for so many calls: what the breaker counts. A failure of its own (500) may be about
+/// this one order, and of the others nothing is known by it.
+pub(super) const fn cannot_answer(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 502..=504)
 }
 
 /// Busy, or out of order: it may be well again soon.
-pub(super) fn is_down(status: StatusCode) -> bool {
+fn is_down(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
 }
 
