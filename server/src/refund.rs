@@ -75,7 +75,7 @@ pub async fn give_back(parts: &Parts, trade: Trade<'_>, amount_minor: u64) -> Re
     };
     match parts.channel.refund(trade, amount_minor).await {
         Ok(()) => count("given"),
-        Err(ChannelError::Transient(reason)) => {
+        Err(ChannelError::Transient(reason) | ChannelError::NotAsked(reason)) => {
             count("transient");
             tracing::info!(payment_no = payment_no.payment_no(), reason, "a refund was not taken yet");
             return Ok(Given::NotYet);

@@ -189,9 +189,40 @@ fn a_channel_that_was_killed_is_found_again() {
     pay(params(&unpaid)).ok(200);
     server.wait_for_payment(id(&unpaid), "paid");
     assert_eq!(channel.row(number(&unpaid)).unwrap()["paid"]["amount_minor"], 1_999);
-    until("the breaker to close", || {
-        (server.get("/readyz").ok(200)["channel_breaker"] == "closed").then_some(())
-    });
+    until("the breaker to close", || (server.get("/readyz").ok(200)["channel_breaker"] == "closed").then_some(()));
     server.post_to(id(&to_cancel), "cancel").ok(200);
     assert!(keys_of(&channel.kill().0).exists());
+}
+
+#[test]
+fn an_open_breaker_uses_up_no_retries() {
+    // It takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    payrig_channel::keys::make(&keys, Algorithm::HmacSha256).unwrap();
+    let (url, keys) = (format!("http://{}", silent.local_addr().unwrap()), keys.to_str().unwrap());
+    let server = Server::start(&["--channel", &url, "--channel-keys", keys, "--channel-timeout", "300ms"]);
+    // One attempt each, so that every call that is made ends a round.
+    let submit = || {
+        let mut body = submission("wechat");
+        body["task_info"] = json!({"need_retry": false});
+        server.accepted(&body)
+    };
+    let mut ids: Vec<String> = (0..30).map(|_| submit()).collect();
+    until("the breaker to open", || (metric(&server, "payrig_channel_breaker_opened_total") >= 1.0).then_some(()));
+    ids.extend((0..30).map(|_| submit()));
+    // Fifteen seconds of delays and six calls of 300 ms: so long would a round last at most without a breaker.
+    let put_off_us = 16_800_000;
+    let mut waited = 0;
+    for id in &ids {
+        let failed = server.wait_for(id, "failed");
+        let task = &failed["task"];
+        let lasted_us = task["settled_at"].as_u64().unwrap() - task["accepted_at"].as_u64().unwrap();
+        let was_asked = task["channel_us"].as_u64().unwrap() >= 300_000;
+        assert!(was_asked || lasted_us >= put_off_us, "it failed without a call after {lasted_us} us: {task}");
+        waited += usize::from(lasted_us > 1_000_000);
+    }
+    assert!(waited > 0, "the breaker never kept a round waiting");
+    assert!(metric(&server, "payrig_put_off_total") >= 1.0);
 }

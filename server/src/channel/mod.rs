@@ -23,6 +23,9 @@ pub enum ChannelError {
     /// Refused for good.
     #[error("permanent: {0}")]
     Permanent(String),
+    /// Transient, and known without a call: the channel does not answer now and was not asked.
+    #[error("transient: {0}")]
+    NotAsked(String),
 }
 
 /// One attempt of a round, as the channel is told of it.

@@ -75,10 +75,12 @@ impl Runner {
         if self.parts.store.outcome(message.open.round_id()).await?.is_some() {
             return Ok(());
         }
-        if let Some(rest) = self.channel_rests(&message) {
+        if let Some(rest) = self.parts.channel.rests_for().filter(|_| self.may_wait(&message)) {
             self.put_off(message, rest).await;
             return Ok(());
         }
+        // Before the first attempt there is next to nothing to copy.
+        let untouched = message.clone();
         let Some(mut running) = Running::start(message, from, self.parts.clock.now_us()) else { return Ok(()) };
         // In Alipay style no call is made: the attempt is over before anybody could see it.
         if running.message.open.task.channel == ChannelStyle::Wechat {
@@ -94,17 +96,24 @@ impl Runner {
         match done {
             Ok(pay_params) => self.succeeded(running, pay_params).await,
             Err(ChannelError::Permanent(reason)) => self.failed(running, reason).await,
-            Err(ChannelError::Transient(reason)) => self.failed_for_now(running, reason, looked_at_us).await,
+            // It has been found out since the look at it: there was no attempt after all.
+            Err(ChannelError::NotAsked(_)) if self.may_wait(&untouched) => {
+                let rest = self.parts.channel.rests_for().unwrap_or_default();
+                self.put_off(untouched, rest).await;
+                Ok(())
+            }
+            Err(ChannelError::Transient(reason) | ChannelError::NotAsked(reason)) => {
+                self.failed_for_now(running, reason, looked_at_us).await
+            }
         }
     }
 
-    /// How long the attempt waits for a channel that is known not to answer. Only for so long after the round's
+    /// Whether an attempt may wait for a channel that is known not to answer. Only for so long after the round's
     /// acceptance: then it fails like any attempt, so that a round's end does not wait for an outage's.
-    fn channel_rests(&self, message: &Message) -> Option<Duration> {
+    fn may_wait(&self, message: &Message) -> bool {
         let open = &message.open;
         let age_us = self.parts.clock.now_us().saturating_sub(open.accepted_at_us);
-        let may_wait = open.task.channel == ChannelStyle::Wechat && age_us < micros(self.parts.settings.put_off);
-        if may_wait { self.parts.channel.rests_for() } else { None }
+        open.task.channel == ChannelStyle::Wechat && age_us < micros(self.parts.settings.put_off)
     }
 
     /// Sends the message again for later as it is: without a call there is no attempt, and nothing of the round's budget

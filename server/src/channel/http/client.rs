@@ -94,6 +94,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ChannelError::Transient`] where there is no whole answer; whether the call took effect is then unknown.
+    /// [`ChannelError::NotAsked`] where the breaker is open; it did not.
     pub(super) async fn call(
         &self,
         request: Request<Full<Bytes>>,
@@ -106,7 +107,8 @@ impl Client {
         };
         let asked = self.locked().ask(self.clock.now_us());
         let Ok(ticket) = asked else {
-            return Err(self.failed("refused_by_breaker", "the channel does not answer, and was not asked".to_owned()));
+            self.count("refused_by_breaker");
+            return Err(ChannelError::NotAsked("the channel does not answer, and was not asked".to_owned()));
         };
         let mut probe = Probe { client: self, ticket, went: Went::Abandoned };
         let answered = timeout_at(deadline, self.ask(request)).await;
