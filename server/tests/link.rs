@@ -102,7 +102,7 @@ fn what_rounds_without_success_left_at_the_channel_is_closed() {
     server.post_to(&cancelled, "cancel").ok(200);
     assert!(closed(&cancelled)["prepaid_at_us"].is_u64(), "it was made");
     // And one whose attempt is under way: what comes after the close finds it closed.
-    let running = server.accepted(&simulated("wechat", &json!({"latency_ms": 300})));
+    let running = server.accepted(&simulated("wechat", &json!({"latency_ms": 2_000})));
     server.wait_for(&running, "running");
     server.post_to(&running, "cancel").ok(200);
     closed(&running);
@@ -189,7 +189,9 @@ fn a_channel_that_was_killed_is_found_again() {
     pay(params(&unpaid)).ok(200);
     server.wait_for_payment(id(&unpaid), "paid");
     assert_eq!(channel.row(number(&unpaid)).unwrap()["paid"]["amount_minor"], 1_999);
-    assert_eq!(server.get("/readyz").ok(200)["channel_breaker"], "closed");
+    until("the breaker to close", || {
+        (server.get("/readyz").ok(200)["channel_breaker"] == "closed").then_some(())
+    });
     server.post_to(id(&to_cancel), "cancel").ok(200);
     assert!(keys_of(&channel.kill().0).exists());
 }
