@@ -64,8 +64,8 @@ pub struct RunArgs {
     /// More arguments for that server, as in a shell; repeatable
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "host", help_heading = "Target")]
     pub server_args: Vec<String>,
-    /// The payment channel of that server, with what it is like: simulated[:WORDS] in the server's own process, or
-    /// http[:WORDS], a third process that is started and stopped with it [default: as the server has it]
+    /// The payment channel of that server, with what it is like: simulated or simulated:WORDS in the server's own process, or
+    /// http or http:WORDS, a third process that is started and stopped with it [default: as the server has it]
     #[arg(long, value_name = "CHANNEL", conflicts_with = "host", help_heading = "Target")]
     pub channel: Option<String>,
     /// The channel to start with --channel http: a command as in a shell [default: payrig-channel beside payrig]

@@ -6,13 +6,8 @@ mod contract_support;
 use std::{collections::BTreeSet, sync::Arc};
 
 use contract_support::{Backend, Opened, cases, documents::one_of_each, in_time, open};
-use payrig_api::{ChannelStyle, Currency, Item, ShipMode, Simulate, TaskState};
 use payrig_server::{
-    model::{
-        Closing, Collection, DailyTotal, Document, End, HistoryEntry, IdempotencyKey, KeyUse, Notice, OpenTask, Order,
-        OrderKey, OrderPaid, OrderSettlement, OrderSlot, Outcome, OutcomeState, Parcel, PayTask, Payment, PaymentEnd,
-        Refund, Refunded, RoundId, Shipment, Stages, TaskId,
-    },
+    model::{Closing, Collection, Document, OpenTask, OrderKey, OrderSlot, PayTask, Refund, Refunded, TaskId},
     store::{DocumentStore as _, Key, Store, embedded::EmbeddedStore, memory::MemoryStore},
 };
 
