@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payrig_api::Transaction;
+use payrig_api::{Problem, ProblemType, Transaction};
 
 use crate::dice::{Cast, Dice};
 use crate::ledger::document::{EndDoc, OrderDoc, PaidDoc};
@@ -33,6 +33,24 @@ pub enum CashierError {
     /// The ledger failed; whether the money was taken is unknown. Paying again is safe.
     #[error("the simulated channel's ledger failed")]
     Broken(#[from] LedgerError),
+}
+
+impl CashierError {
+    /// What the payer is told, by whoever serves the cashier. A ledger that failed is logged here.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let kind = match self {
+            Self::Closed => ProblemType::WrongState,
+            Self::Malformed(_) => ProblemType::MalformedBody,
+            Self::Tampered(_) => ProblemType::Unauthorized,
+            Self::Unavailable => ProblemType::Overloaded,
+            Self::Broken(_) => {
+                tracing::warn!(error = %self, "the cashier's ledger failed");
+                ProblemType::FateUnknown
+            }
+        };
+        Problem::new(kind).detail(self.to_string())
+    }
 }
 
 impl SimulatedChannel {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::StatusCode;
 use hyper::body::Incoming;
 use payrig_api::{Problem, ProblemType};
-use payrig_channel::CashierError;
 
 use super::{reply, route::Answer};
 use crate::parts::Parts;
@@ -21,20 +20,6 @@ pub(super) async fn pay(parts: &Parts, body: Incoming, within: Duration) -> Answ
     };
     match channel.simulation().cashier(&body).await {
         Ok(transaction) => reply::value(StatusCode::OK, &transaction),
-        Err(error) => refused(&error),
+        Err(error) => reply::problem(&error.problem()),
     }
-}
-
-fn refused(error: &CashierError) -> Answer {
-    let kind = match error {
-        CashierError::Closed => ProblemType::WrongState,
-        CashierError::Malformed(_) => ProblemType::MalformedBody,
-        CashierError::Tampered(_) => ProblemType::Unauthorized,
-        CashierError::Unavailable => ProblemType::Overloaded,
-        _ => ProblemType::FateUnknown,
-    };
-    if kind == ProblemType::FateUnknown {
-        tracing::warn!(%error, "the cashier's ledger failed");
-    }
-    reply::problem(&Problem::new(kind).detail(error.to_string()))
 }

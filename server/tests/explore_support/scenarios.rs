@@ -67,9 +67,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "awaiting the payer",
         late: false,
         begin: |life, ears| {
-            accept(life, KEYED, ears);
-            life.drain();
-            look(life, 1, ears);
+            await_payer(life, ears);
         },
         ops: &[
             Op::Pay(1, 1),
@@ -102,9 +100,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "awaiting the payer for too long",
         late: true,
         begin: |life, ears| {
-            accept(life, KEYED, ears);
-            life.drain();
-            look(life, 1, ears);
+            await_payer(life, ears);
         },
         ops: &[
             Op::Visit(1, 1),
@@ -172,9 +168,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "closed by a channel that takes money all the same",
         late: false,
         begin: |life, ears| {
-            accept(life, KEYED, ears);
-            life.drain();
-            look(life, 1, ears);
+            await_payer(life, ears);
             write_closed(life);
         },
         ops: &[
@@ -193,9 +187,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "paid, and nobody has heard of it",
         late: false,
         begin: |life, ears| {
-            accept(life, KEYED, ears);
-            life.drain();
-            look(life, 1, ears);
+            await_payer(life, ears);
             take_money(life);
         },
         ops: &[Op::Notify, Op::Notify, Op::Serve(0), Op::Serve(1), Op::Visit(1, 1), Op::Query(1)],
@@ -204,9 +196,7 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "paid and published",
         late: false,
         begin: |life, ears| {
-            accept(life, KEYED, ears);
-            life.drain();
-            look(life, 1, ears);
+            await_payer(life, ears);
             take_money(life);
             finish(notify(life, ears));
             life.publish();
@@ -247,6 +237,13 @@ fn accept(life: &Life, sub: Sub, ears: &Ears) {
     finish(async {
         tokio::join!(submit(&service, sub, ears), publisher.publish_next());
     });
+}
+
+/// A payment awaits its payer, who has been shown it.
+fn await_payer(life: &Life, ears: &Ears) {
+    accept(life, KEYED, ears);
+    life.drain();
+    look(life, 1, ears);
 }
 
 fn try_again(life: &Life, number: u64, ears: &Ears) {

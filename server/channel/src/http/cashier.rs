@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 use payrig_api::problem::PROBLEM_JSON;
-use payrig_api::{Problem, ProblemType};
 
 use super::answer::{Answer, answer, json, to_json};
 use crate::cashier::CashierError;
@@ -17,17 +16,7 @@ pub(super) async fn pay(channel: &SimulatedChannel, body: &[u8]) -> Answer {
 }
 
 fn refused(error: &CashierError) -> Answer {
-    let kind = match error {
-        CashierError::Closed => ProblemType::WrongState,
-        CashierError::Malformed(_) => ProblemType::MalformedBody,
-        CashierError::Tampered(_) => ProblemType::Unauthorized,
-        CashierError::Unavailable => ProblemType::Overloaded,
-        CashierError::Broken(_) => ProblemType::FateUnknown,
-    };
-    if kind == ProblemType::FateUnknown {
-        tracing::warn!(%error, "the cashier's ledger failed");
-    }
-    let problem = Problem::new(kind).detail(error.to_string());
+    let problem = error.problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer(status, PROBLEM_JSON, to_json(&problem))
 }
