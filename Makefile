@@ -10,7 +10,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build what it needs and run the mixed scenario against a reference server of its own (under two minutes once built)
-	@cargo build --release -p payrig -p payrig-server -p payrig-channel
+	@cargo build --release -p payrig -p payrig-server $(if $(findstring --channel,$(RUN_ARGS)),-p payrig-channel)
 	@./target/release/payrig run mixed --run-time 60s --warmup 5s $(RUN_ARGS)
 
 test: services ## install and start whatever the tests need, then run every test
