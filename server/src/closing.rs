@@ -74,8 +74,9 @@ pub async fn go_on(parts: &Parts, trade: Trade<'_>, reason: &str) -> Result<Clos
     match parts.channel.close(trade).await {
         Ok(CloseAnswer::Closed) => closed(parts, payment_no, reason).await,
         Ok(CloseAnswer::AlreadyPaid(paid)) => {
-            notice::take(parts, PaidNotice { payment_no, merchant: None, paid }).await?;
-            Ok(Closed::Paid)
+            // Of what is not believed there is no notice: somebody has to look at the channel's books.
+            let believed = notice::take(parts, PaidNotice { payment_no, merchant: None, paid }).await?;
+            Ok(if believed { Closed::Paid } else { Closed::GoingOn })
         }
         Err(error) => {
             tracing::debug!(payment_no = payment_no.payment_no(), %error, "the channel did not close the payment yet");

@@ -116,14 +116,15 @@ async fn is_worked_off(parts: &Parts, payment_no: RoundId) -> Result<bool, Store
     Ok(is_paid && parts.store.notice(payment_no).await?.is_none())
 }
 
-/// Writes the notice down and works it off.
+/// Writes the notice down and works it off; tells whether it is believed.
 ///
 /// # Errors
 /// Where the store does not answer; the sweeper goes on with what is written down.
-pub async fn take(parts: &Parts, learnt: PaidNotice) -> Result<(), StoreError> {
+pub async fn take(parts: &Parts, learnt: PaidNotice) -> Result<bool, StoreError> {
     match learn(parts, learnt).await? {
-        Ok(Some(notice)) => work_off(parts, &notice).await,
-        Ok(None) | Err(_) => Ok(()),
+        Ok(Some(notice)) => work_off(parts, &notice).await.map(|()| true),
+        Ok(None) => Ok(true),
+        Err(_) => Ok(false),
     }
 }
 

@@ -334,7 +334,7 @@ fn a_client_that_goes_away_tears_no_acceptance() {
     let tasks = server.book("/admin/books/pay_tasks");
     for (body, _) in &orders {
         let order = body["order_no"].as_str().unwrap();
-        let id = format!("default:{order}:000000");
+        let id = format!("default:{order}:0000000000");
         assert_eq!(slots.iter().filter(|row| row["id"] == id.as_str()).count(), 1);
         let settled: Vec<_> = tasks.iter().filter(|row| row["doc"]["task"]["order_no"] == order).collect();
         assert_eq!(settled.iter().filter(|row| row["doc"]["state"] != "refused").count(), 1, "{settled:?}");

@@ -43,6 +43,12 @@ impl Channel {
             Self::Http(channel) => Some(channel),
         }
     }
+
+    /// How many calls somebody who has many to make may have under way at most.
+    #[must_use]
+    pub fn share(&self) -> Option<usize> {
+        self.http().map(HttpChannel::share)
+    }
 }
 
 impl PaymentChannel for Channel {

@@ -27,12 +27,12 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// How long a call may take, where calls take time that nobody here decides.
+    /// How long a call may take with the wait for its place, where calls take time that nobody here decides.
     #[must_use]
-    pub const fn call_timeout(&self) -> Option<Duration> {
+    pub fn call_timeout(&self) -> Option<Duration> {
         match self {
             Self::Simulated(_) => None,
-            Self::Http { limits, .. } => Some(limits.call),
+            Self::Http { limits, .. } => Some(limits.place.saturating_add(limits.call)),
         }
     }
 }
@@ -67,6 +67,7 @@ impl RawConfig {
         }
         let default = Limits::default();
         let limits = Limits {
+            place: default.place,
             call: some_time("channel-timeout", &self.channel_timeout, default.call)?,
             connect: some_time("channel-connect-timeout", &self.channel_connect_timeout, default.connect)?,
             calls: positive("channel-calls", self.channel_calls, default.calls)?,

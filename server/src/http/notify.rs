@@ -47,7 +47,9 @@ pub(super) async fn take(
         Ok(believed) => store(parts, channel, style, believed).await,
         Err(error) => {
             parts.metrics.notices_rejected.get_or_create(&Named { name: error.name() }).inc();
-            tracing::warn!(?style, reason = error.name(), %error, "a notification is not believed");
+            if channel.may_log_refusal() {
+                tracing::warn!(?style, reason = error.name(), %error, "a notification is not believed; metrics count all");
+            }
             refused()
         }
     }

@@ -44,6 +44,12 @@ impl TaskId {
         Self(Ulid::from_parts(at_us / 1_000, 0))
     }
 
+    /// The id that follows: a bound for ranges that end with this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(Ulid(self.0.0.saturating_add(1)))
+    }
+
     /// When it was made, in microseconds since the epoch (to the millisecond).
     #[must_use]
     pub const fn made_at_us(self) -> u64 {
@@ -185,7 +191,7 @@ impl OrderKey {
         format!("{merchant}:{order_no}")
     }
 
-    /// The id of the slot of generation n; padded, so that text order is generation order.
+    /// The id of the slot of generation n; padded for every generation there can be, so that text order is generation order.
     #[must_use]
     pub fn slot_id(&self, generation: u32) -> String {
         let mut text = String::with_capacity(self.merchant.len() + self.order_no.len() + 12);
@@ -193,8 +199,9 @@ impl OrderKey {
         text.push(':');
         text.push_str(&self.order_no);
         text.push(':');
-        let digits = [100_000, 10_000, 1_000, 100, 10, 1].map(|unit| (generation / unit) % 10);
-        text.extend(digits.map(|digit| char::from_digit(digit, 10).unwrap_or('0')));
+        // Written digit by digit: the formatting machinery costs more than the rest of an acceptance's ids.
+        let digits = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+        text.extend(digits.map(|unit| char::from_digit((generation / unit) % 10, 10).unwrap_or('0')));
         text
     }
 }
@@ -225,8 +232,10 @@ mod tests {
     #[test]
     fn slot_ids_are_padded_so_that_text_order_is_generation_order() {
         let order = OrderKey { merchant: "default".into(), order_no: "A-1".into() };
-        assert_eq!(order.slot_id(0), "default:A-1:000000");
-        assert_eq!(order.slot_id(120_034), "default:A-1:120034");
+        assert_eq!(order.slot_id(0), "default:A-1:0000000000");
+        assert_eq!(order.slot_id(120_034), "default:A-1:0000120034");
         assert!(order.slot_id(9) < order.slot_id(10));
+        assert!(order.slot_id(999_999) < order.slot_id(1_000_000));
+        assert_eq!(order.slot_id(u32::MAX), "default:A-1:4294967295");
     }
 }

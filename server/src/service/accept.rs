@@ -362,9 +362,10 @@ pub async fn last_slot(parts: &Parts, order: &OrderKey) -> Result<Option<(OrderS
     let Some(first) = parts.store.order_slot(order, 0).await? else { return Ok(None) };
     let (mut last, mut there, mut step) = (first, 0_u32, 1_u32);
     let mut missing = loop {
-        match parts.store.order_slot(order, there + step).await? {
-            Some(slot) => (last, there, step) = (slot, there + step, step * 2),
-            None => break there + step,
+        let next = there.saturating_add(step);
+        match parts.store.order_slot(order, next).await? {
+            Some(slot) if next > there => (last, there, step) = (slot, next, step.saturating_mul(2)),
+            _ => break next,
         }
     };
     while missing - there > 1 {

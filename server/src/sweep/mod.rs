@@ -5,18 +5,21 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     StreamExt,
-    stream::{FuturesOrdered, FuturesUnordered},
+    stream::{self, FuturesOrdered, FuturesUnordered},
 };
 use tokio::{sync::watch, time::MissedTickBehavior};
 
+use facts::Facts;
+
 use crate::{
     closing,
-    model::{Collection, Document, Notice, TaskId},
+    model::{Closing, Collection, Document, Notice, OpenTask, TaskId},
     notice,
     parts::{Parts, micros},
     store::DocumentStore as _,
 };
 
+mod facts;
 mod keys;
 mod refunds;
 mod visit;
@@ -43,6 +46,8 @@ const PAGE: usize = 128;
 const PAGE_TAKES: Duration = Duration::from_micros(6_400);
 /// Open tasks under way at a time: what waits for the channel is mostly idle.
 const UNDER_WAY: usize = 1_024;
+/// Closings under way at a time.
+const CLOSINGS_UNDER_WAY: usize = 64;
 
 /// Which open tasks are looked at, and how far.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +58,25 @@ struct Look {
     before_us: u64,
     /// The messages of rounds that were accepted before this instant are surely lost.
     lost_before_us: u64,
-    /// Only what the store and the queue can do: rounds without an outcome.
-    unsettled_only: bool,
+    /// Which of them.
+    only: Only,
+}
+
+/// Which rounds a look is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Only {
+    /// Those with and without an outcome.
+    Everything,
+    /// Those without: what the store and the queue can do alone.
+    Unsettled,
+    /// Those with one.
+    Settled,
+}
+
+impl Look {
+    const fn at_everything(from_us: u64, before_us: u64) -> Self {
+        Self { from_us, before_us, lost_before_us: 0, only: Only::Everything }
+    }
 }
 
 /// Looks at everything that was open before the start, then at what grows old, until told to stop.
@@ -64,10 +86,22 @@ pub async fn run(parts: Arc<Parts>, mut stop: watch::Receiver<bool>) {
         recover(&parts, started_us).await;
         sweep_for_ever(&parts, started_us).await;
     };
+    // Apart from what waits for the channel: a notice that nobody works off is a payer who waits.
+    let working_off = notices_for_ever(&parts);
     // Cut between two looks at the store: each visit is as good as a crash there, and is made again.
     tokio::select! {
         () = sweeping => {}
+        () = working_off => {}
         _ = stop.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn notices_for_ever(parts: &Arc<Parts>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        notices(parts, parts.clock.now_us().saturating_sub(micros(AGES[0]))).await;
     }
 }
 
@@ -79,19 +113,18 @@ async fn sweep_for_ever(parts: &Arc<Parts>, started_us: u64) {
     loop {
         tick.tick().await;
         let now_us = parts.clock.now_us();
-        notices(parts, now_us.saturating_sub(micros(AGES[0]))).await;
         for (number, age) in AGES.iter().enumerate() {
             let before_us = now_us.saturating_sub(micros(*age));
             // Where sweeping cannot keep up, the next age looks at what this one leaves out.
             let next_age = AGES.get(number + 1).copied().unwrap_or(parts.settings.pay_window);
             let from_us = cursors[number].max(now_us.saturating_sub(micros(next_age)));
-            visit_all(parts, Look { from_us, before_us, lost_before_us: 0, unsettled_only: false }).await;
+            visit_all(parts, Look::at_everything(from_us, before_us)).await;
             cursors[number] = before_us;
         }
         if now_us.saturating_sub(full_at_us) >= micros(FULL) {
             full_at_us = now_us;
             let before_us = now_us.saturating_sub(micros(parts.settings.pay_window));
-            visit_all(parts, Look { from_us: 0, before_us, lost_before_us: 0, unsettled_only: false }).await;
+            visit_all(parts, Look::at_everything(0, before_us)).await;
             closings(parts, now_us.saturating_sub(micros(AGES[0]))).await;
         }
     }
@@ -102,9 +135,9 @@ pub async fn recover(parts: &Arc<Parts>, before_us: u64) {
     // What was sent by an earlier start is gone with it, however busy the queue is with what has come since.
     let lost_before_us = if parts.queue.dies_with_the_process() { before_us } else { 0 };
     notices(parts, before_us).await;
-    let look = Look { from_us: 0, before_us, lost_before_us, unsettled_only: true };
+    let look = Look { from_us: 0, before_us, lost_before_us, only: Only::Unsettled };
     let seen = visit_all(parts, look).await;
-    visit_all(parts, Look { unsettled_only: false, ..look }).await;
+    visit_all(parts, Look { only: Only::Settled, ..look }).await;
     closings(parts, before_us).await;
     if seen > 0 {
         tracing::info!(open_tasks = seen, "open work of an earlier start was taken up");
@@ -116,11 +149,18 @@ async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
     let mut after = (look.from_us > 0).then(|| TaskId::floor(look.from_us).to_string());
     let before = TaskId::floor(look.before_us).to_string();
     let (mut seen, mut under_way) = (0, FuturesUnordered::new());
+    let at_most = parts.channel.share().map_or(UNDER_WAY, |share| share.min(UNDER_WAY));
     while let Some(page) = next_page(parts, Collection::OpenTasks, &mut after, Some(&before)).await {
         seen += page.len();
         let whole = page.len() == PAGE;
-        for document in page {
-            under_way.push(visit_document(Arc::clone(parts), document, look));
+        let opens: Vec<Arc<OpenTask>> = page.into_iter().filter_map(open_task).collect();
+        let facts = Facts::of(parts, &opens).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the sweeper cannot read on; it tries again later");
+            Facts::none()
+        });
+        let facts = Arc::new(facts);
+        for open in opens {
+            under_way.push(visit_one(Arc::clone(parts), open, Arc::clone(&facts), look));
         }
         if !whole {
             break;
@@ -128,7 +168,7 @@ async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
         let breath = tokio::time::sleep(PAGE_TAKES);
         tokio::pin!(breath);
         let mut breathing = true;
-        while breathing || under_way.len() > UNDER_WAY {
+        while breathing || under_way.len() > at_most {
             tokio::select! {
                 () = &mut breath, if breathing => breathing = false,
                 Some(()) = under_way.next(), if !under_way.is_empty() => {}
@@ -139,10 +179,16 @@ async fn visit_all(parts: &Arc<Parts>, look: Look) -> usize {
     seen
 }
 
-async fn visit_document(parts: Arc<Parts>, document: Document, look: Look) {
-    let Document::OpenTask(open) = document else { return };
+fn open_task(document: Document) -> Option<Arc<OpenTask>> {
+    match document {
+        Document::OpenTask(open) => Some(open),
+        _ => None,
+    }
+}
+
+async fn visit_one(parts: Arc<Parts>, open: Arc<OpenTask>, facts: Arc<Facts>, look: Look) {
     parts.metrics.swept.inc();
-    if let Err(error) = visit::look_at(&parts, &open, look.lost_before_us, look.unsettled_only).await {
+    if let Err(error) = visit::look_at(&parts, &open, &facts, look).await {
         tracing::warn!(round = open.round_id().document_id(), %error, "the sweeper got no further with a task");
     }
 }
@@ -162,6 +208,7 @@ async fn notices(parts: &Arc<Parts>, before_us: u64) {
             }
         }
         while under_way.next().await.is_some() {}
+        tokio::time::sleep(PAGE_TAKES).await;
     }
     let age_us = if oldest_us == u64::MAX { 0 } else { parts.clock.now_us().saturating_sub(oldest_us) };
     let age = Duration::from_micros(age_us).as_secs();
@@ -178,15 +225,17 @@ async fn go_on(parts: &Parts, found: Notice) {
 async fn closings(parts: &Arc<Parts>, before_us: u64) {
     let mut after = None;
     while let Some(page) = next_page(parts, Collection::Closings, &mut after, None).await {
-        for document in page {
-            let Document::Closing(found) = document else { continue };
-            if found.at_us > before_us {
-                continue;
-            }
-            if let Err(error) = closing::take_up(parts, &found).await {
-                tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a closing stays");
-            }
-        }
+        let old = page.into_iter().filter_map(|document| match document {
+            Document::Closing(found) if found.at_us <= before_us => Some(found),
+            _ => None,
+        });
+        stream::iter(old).for_each_concurrent(CLOSINGS_UNDER_WAY, |found| take_up(parts, found)).await;
+    }
+}
+
+async fn take_up(parts: &Parts, found: Closing) {
+    if let Err(error) = closing::take_up(parts, &found).await {
+        tracing::warn!(payment_no = found.payment_no.payment_no(), %error, "a closing stays");
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use payrig_api::TaskState;
+use payrig_api::{ChannelStyle, TaskState};
+
+use super::{Look, Only, facts::Facts};
 
 use crate::{
     cache::ResultCache as _,
     channel::{PaidNotice, PaymentChannel as _, Trade, TradeState},
     closing,
-    model::{End, OpenTask, Outcome, OutcomeState, PaymentEnd},
+    model::{OpenTask, Outcome, OutcomeState},
     notice,
     parts::{Parts, micros},
     queue::{Message, TaskQueue as _},
@@ -20,32 +22,40 @@ use crate::{
 
 /// A message is sent again if its task is older by this than what the queue now delivers.
 const BEHIND: Duration = Duration::from_secs(30);
+/// How long a message that was put off for the last time may still wait.
+const PUT_OFF_ENDS: Duration = Duration::from_secs(10);
 
 /// Looks at the facts about an open round and does the next thing.
 ///
 /// # Errors
 /// Where the store does not answer; a later visit goes on.
 pub async fn visit(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), StoreError> {
-    look_at(parts, open, 0, false).await
+    look_at(parts, open, &Facts::none(), Look::at_everything(0, u64::MAX)).await
 }
 
 pub(super) async fn look_at(
     parts: &Arc<Parts>,
     open: &Arc<OpenTask>,
-    lost_before_us: u64,
-    unsettled_only: bool,
+    facts: &Facts,
+    look: Look,
 ) -> Result<(), StoreError> {
     let round = open.round_id();
-    let outcome = match parts.store.outcome(round).await? {
-        None => return visit_unsettled(parts, open, open.accepted_at_us < lost_before_us).await,
-        Some(_) if unsettled_only => return Ok(()),
-        Some(outcome) => outcome,
+    let outcome = match (facts.outcome(parts, round).await?, look.only) {
+        (None, Only::Settled) | (Some(_), Only::Unsettled) => return Ok(()),
+        (None, _) => return visit_unsettled(parts, open, open.accepted_at_us < look.lost_before_us).await,
+        (Some(outcome), _) => outcome,
     };
-    if let Some(notice) = parts.store.notice(round).await? {
+    // The end before the notice: where there is an end and then no notice, the notice is worked off.
+    let end = facts.end(parts, round).await?;
+    if let Some(notice) = facts.notice(parts, round).await? {
         return notice::go_on(parts, &notice).await;
     }
+    if end.is_some() {
+        // Its notice is gone, so it is worked off; or the channel has said that it is closed.
+        return notice::let_go(parts, round).await;
+    }
     match outcome.state {
-        OutcomeState::Succeeded => visit_payment(parts, &outcome).await,
+        OutcomeState::Succeeded => visit_payment(parts, &outcome, facts).await,
         OutcomeState::Failed | OutcomeState::Cancelled if outcome.leaves_an_order() => {
             closing::close_left(parts, open).await
         }
@@ -77,6 +87,9 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>, is_lost: bool
         return Ok(());
     }
     let stats = parts.queue.stats();
+    if !is_lost && may_be_put_off(parts, open, now_us, stats.delayed) {
+        return Ok(());
+    }
     let idle = stats.waiting == 0 && stats.unacknowledged == 0;
     if is_lost || idle || open.accepted_at_us + micros(BEHIND) < stats.delivering_since_us {
         parts.metrics.swept_requeued.inc();
@@ -88,6 +101,14 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>, is_lost: bool
     Ok(())
 }
 
+/// Whether the round's first attempt may be waiting for a channel that does not answer: nobody shows that, and its message
+/// has been sent anew each time.
+fn may_be_put_off(parts: &Parts, open: &OpenTask, now_us: u64, delayed: usize) -> bool {
+    let age_us = now_us.saturating_sub(open.accepted_at_us);
+    let young = age_us < micros(parts.settings.put_off.saturating_add(PUT_OFF_ENDS));
+    open.task.channel == ChannelStyle::Wechat && young && (delayed > 0 || parts.channel.rests_for().is_some())
+}
+
 /// A round that has gone a whole pay window without an outcome never gets one by itself.
 async fn fail_poison(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), StoreError> {
     let outcome =
@@ -97,15 +118,11 @@ async fn fail_poison(parts: &Arc<Parts>, open: &Arc<OpenTask>) -> Result<(), Sto
     closing::close_left(parts, open).await
 }
 
-async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), StoreError> {
+/// A payment without an end.
+async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome, facts: &Facts) -> Result<(), StoreError> {
     let payment_no = outcome.round_id();
-    match parts.store.payment_end(payment_no).await?.map(|end: PaymentEnd| end.end) {
-        // Its notice is gone, so it is worked off; or the channel has said that it is closed.
-        Some(End::Paid { .. } | End::Closed { .. }) => return notice::let_go(parts, payment_no).await,
-        None => {}
-    }
     let trade = Trade::of(&outcome.task, payment_no);
-    if let Some(closing) = parts.store.closing(payment_no).await? {
+    if let Some(closing) = facts.closing(parts, payment_no).await? {
         closing::go_on(parts, trade, &closing.reason).await?;
         return Ok(());
     }
@@ -115,7 +132,9 @@ async fn visit_payment(parts: &Arc<Parts>, outcome: &Outcome) -> Result<(), Stor
         return Ok(());
     }
     match parts.channel.query(trade).await {
-        Ok(TradeState::Paid(paid)) => notice::take(parts, PaidNotice { payment_no, merchant: None, paid }).await,
+        Ok(TradeState::Paid(paid)) => {
+            notice::take(parts, PaidNotice { payment_no, merchant: None, paid }).await.map(|_| ())
+        }
         Ok(TradeState::Closed) => closing::close(parts, trade, "closed at the channel").await.map(|_| ()),
         Ok(TradeState::Unpaid) => Ok(()),
         Err(error) => {

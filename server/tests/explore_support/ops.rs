@@ -298,7 +298,7 @@ pub(crate) async fn notify(life: &Life, ears: &Ears) {
     let taken = notice::take(&life.stepped, learnt).await;
     let mut heard = ears.borrow_mut();
     match taken {
-        Ok(()) => heard.told.push(Told::Noticed { payment_no }),
+        Ok(_) => heard.told.push(Told::Noticed { payment_no }),
         Err(error) => heard.absurd.push(format!("a notification: {error}")),
     }
 }

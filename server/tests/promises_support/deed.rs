@@ -99,8 +99,8 @@ async fn notify(life: &Life, which: usize, amiss: Amiss, ears: &Ears) {
     let taken = notice::take(&life.stepped, learnt).await;
     let mut heard = ears.borrow_mut();
     match taken {
-        Ok(()) if amiss == Amiss::Amount => {}
-        Ok(()) => heard.told.push(Told::Noticed { payment_no }),
+        Ok(believed) if amiss == Amiss::Amount => assert!(!believed, "another amount than the payment's is believed"),
+        Ok(_) => heard.told.push(Told::Noticed { payment_no }),
         Err(error) => heard.absurd.push(format!("a notification: {error}")),
     }
 }

@@ -33,10 +33,17 @@ pub(super) async fn call(app: &App, body: &[u8]) -> Result<Answer, Lost> {
     let number = number_of(&call.nonce);
     let out_trade_no = call.biz.out_trade_no.as_str();
     let plain = |code| GatewayAnswer::plain(code, Some(out_trade_no));
+    let mut status = StatusCode::OK;
     let result = match done(app, &call, number, plain(gateway::OK)).await {
         Ok(done) => done,
         Err(ChannelError::NoAnswer) => return Err(Lost),
-        Err(ChannelError::Transient { code, why }) => failed(plain(UNAVAILABLE), code, why),
+        Err(ChannelError::Transient { code, why }) => {
+            if why == crate::faults::DOWN {
+                // Nobody is there: what stands before the gateway says so.
+                status = StatusCode::SERVICE_UNAVAILABLE;
+            }
+            failed(plain(UNAVAILABLE), code, why)
+        }
         Err(ChannelError::Permanent { code: "ORDER_NOT_EXIST", why }) => {
             GatewayAnswer { msg: Some(why.to_owned()), sub_code: Some(TRADE_NOT_EXIST.to_owned()), ..plain(REFUSED) }
         }
@@ -47,7 +54,7 @@ pub(super) async fn call(app: &App, body: &[u8]) -> Result<Answer, Lost> {
         }
     };
     let signed = write_answer(&inner.sealer.signer(), call.method, &result);
-    let signed = answer(StatusCode::OK, "application/json", signed);
+    let signed = answer(status, "application/json", signed);
     Ok(match app.channel.slow_body(out_trade_no, number) {
         Some(over) => slowed(signed, over).await,
         None => signed,

@@ -54,7 +54,7 @@ async fn ask(
 ) -> Result<GatewayAnswer, ChannelError> {
     let out_trade_no = trade.payment_no.payment_no();
     let biz = BizContent { out_trade_no, merchant: trade.merchant.to_owned(), refund_amount_minor };
-    let form = gateway::write_call(&link.keys.now().signer, method, &biz, link.now_s(), &super::nonce());
+    let form = gateway::write_call(&link.keys.now().signer, method, &biz, Link::now_s(), &super::nonce());
     let request = Request::builder()
         .method(Verb::POST)
         .uri(link.uri(GATEWAY))
@@ -69,25 +69,23 @@ async fn ask(
     // An answer that the channel did not sign may be anybody's: the call's fate is unknown.
     let said =
         said.map_err(|error| ChannelError::Transient(format!("the channel's answer is not believed: {error}")))?;
-    // An answer to a call that could not be read names no order; it is a refusal.
-    if said.code != gateway::BAD_CALL && said.out_trade_no.as_ref() != Some(&biz.out_trade_no) {
+    if said.out_trade_no.as_ref() != Some(&biz.out_trade_no) {
         return Err(unfit("it is about another order"));
     }
     Ok(said)
 }
 
-/// The gateway answers 200 whatever happens; its code says more. The signature is not checked for this: whoever can
-/// write such an answer can break the connection as well.
+/// The gateway answers 200 whatever happens, and its code of a failure does not tell whether that is about this one order:
+/// as in `WeChat` style only what a proxy or a listener says is about all of them.
 fn says_down(answer: &Answer) -> bool {
-    let code = format!("\"code\":\"{}\"", gateway::UNAVAILABLE);
-    cannot_answer(answer.status) || answer.body.windows(code.len()).any(|window| window == code.as_bytes())
+    cannot_answer(answer.status)
 }
 
 /// What an answer that is no success means.
 fn failed(said: &GatewayAnswer) -> ChannelError {
     let why = said.sub_code.as_deref().or(said.msg.as_deref()).unwrap_or_default();
     match said.code.as_str() {
-        gateway::REFUSED | gateway::BAD_CALL => ChannelError::Permanent(format!("the channel refused: {why}")),
+        gateway::REFUSED => ChannelError::Permanent(format!("the channel refused: {why}")),
         code => ChannelError::Transient(format!("the channel failed for now: {code} {why}")),
     }
 }

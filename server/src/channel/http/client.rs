@@ -17,10 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use thread_local::ThreadLocal;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::breaker::{Breaker, Position, Refused, Ticket, Went};
 use crate::{
@@ -37,7 +34,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// How long calls may take, and how many there may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// For a whole call: waiting for a place, connecting, asking, and the answer to its last byte.
+    /// For a place among the calls under way: longer than that, and the call is not made.
+    pub place: Duration,
+    /// For a whole call: connecting, asking, and the answer to its last byte.
     pub call: Duration,
     /// For a new connection alone.
     pub connect: Duration,
@@ -50,7 +49,12 @@ impl Default for Limits {
     /// answers, and short enough that whoever cancels does not give up first. A connection has 2 s, so that one lost
     /// packet (sent again after 1 s) does not fail it.
     fn default() -> Self {
-        Self { call: Duration::from_secs(5), connect: Duration::from_secs(2), calls: 512 }
+        Self {
+            place: Duration::from_secs(2),
+            call: Duration::from_secs(5),
+            connect: Duration::from_secs(2),
+            calls: 512,
+        }
     }
 }
 
@@ -94,16 +98,16 @@ impl Client {
     ///
     /// # Errors
     /// [`ChannelError::Transient`] where there is no whole answer; whether the call took effect is then unknown.
-    /// [`ChannelError::NotAsked`] where the breaker is open; it did not.
+    /// [`ChannelError::NotAsked`] where the breaker is open or there is no place for another call; it did not.
     pub(super) async fn call(
         &self,
         request: Request<Full<Bytes>>,
         is_down: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, ChannelError> {
-        let deadline = Instant::now() + self.limits.call;
-        // Before the breaker is asked: to wait here says nothing about the channel.
-        let Ok(Ok(_place)) = timeout_at(deadline, self.places.acquire()).await else {
-            return Err(self.failed("no_room", "no room for another call of the channel".to_owned()));
+        // Before the breaker is asked, and in a time of its own: to wait here says nothing about the channel.
+        let Ok(Ok(_place)) = timeout(self.limits.place, self.places.acquire()).await else {
+            self.count("no_room");
+            return Err(ChannelError::NotAsked("no room for another call of the channel".to_owned()));
         };
         let asked = self.locked().ask(self.clock.now_us());
         let Ok(ticket) = asked else {
@@ -111,7 +115,7 @@ impl Client {
             return Err(ChannelError::NotAsked("the channel does not answer, and was not asked".to_owned()));
         };
         let mut probe = Probe { client: self, ticket, went: Went::Abandoned };
-        let answered = timeout_at(deadline, self.ask(request)).await;
+        let answered = timeout(self.limits.call, self.ask(request)).await;
         probe.went = match &answered {
             Ok(Ok(answer)) if !is_down(answer) => Went::Answered,
             _ => Went::Unanswered,
@@ -150,6 +154,11 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(self.limits.calls)
             .build(connector)
+    }
+
+    /// How many calls whoever has many to make may have under way: room stays for the others.
+    pub(super) const fn share(&self) -> usize {
+        self.limits.calls.div_ceil(2)
     }
 
     /// How long calls had better wait.

@@ -1,7 +1,14 @@
 //! The payment channel as a program of its own, over HTTP: calls in either style, behind a circuit breaker, and the
 //! notifications that it sends.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderMap, Uri, uri::Authority};
 use payrig_api::ChannelStyle;
@@ -53,6 +60,7 @@ struct Link {
     keys: KeyRing,
     nonces: Nonces,
     clock: Clock,
+    refusal_logged_s: AtomicU64,
 }
 
 /// How the link stands, for metrics.
@@ -121,8 +129,28 @@ impl HttpChannel {
         let client = Client::new(limits, Breaker::new(breaker::Limits::default()), clock, metrics);
         // A time stamp may be as far ahead as it may be behind: it is believed for so long.
         let nonces = Nonces::new(2 * wire::CLOCK_SKEW_S * 1_000_000);
-        let link = Link { address, notify_wechat: notify("wechat"), client, keys, nonces, clock };
+        let link = Link {
+            address,
+            notify_wechat: notify("wechat"),
+            client,
+            keys,
+            nonces,
+            clock,
+            refusal_logged_s: AtomicU64::new(0),
+        };
         Ok(Self { link: Arc::new(link) })
+    }
+
+    /// Whether a refusal may be written to the log now: one a second, since anybody may send what is refused.
+    pub fn may_log_refusal(&self) -> bool {
+        let now_s = self.link.clock.now_us() / 1_000_000;
+        self.link.refusal_logged_s.swap(now_s, Ordering::Relaxed) != now_s
+    }
+
+    /// How many calls the sweeper may have under way.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.link.client.share()
     }
 
     /// Reads the keys again.
@@ -141,7 +169,7 @@ impl HttpChannel {
     pub fn believe(&self, style: ChannelStyle, headers: &HeaderMap, body: &[u8]) -> Result<Believed, BadNotification> {
         let notification = Notification::from_http(style, |name| one_header(headers, name), body.to_vec())?;
         let said = self.link.keys.checked(|verifier| verifier.verify(&notification))?;
-        if !wire::is_recent(said.timestamp_s, self.link.now_s()) {
+        if !wire::is_recent(said.timestamp_s, Link::now_s()) {
             return Err(BadNotification::NotOfNow);
         }
         let payment_no = RoundId::from_payment_no(&said.out_trade_no).map_err(|_| BadNotification::NotAPayment)?;
@@ -207,8 +235,10 @@ impl PaymentChannel for HttpChannel {
 }
 
 impl Link {
-    fn now_s(&self) -> u64 {
-        self.clock.now_us() / 1_000_000
+    /// Seconds since the epoch by the machine's clock as it is now: what is signed is judged by somebody else's clock, so
+    /// that this one has to follow where it is set.
+    fn now_s() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
     /// The target at the channel's address; a target that is none is the root, which answers nothing of use.

@@ -104,7 +104,7 @@ async fn post(link: &Link, target: &str, body: &impl Serialize) -> Result<Answer
 
 async fn call(link: &Link, method: Method, target: &str, body: Vec<u8>) -> Result<Answer, ChannelError> {
     let signed = Call { method: method.as_str(), target, body: &body };
-    let authorization = authorization::authorize(&link.keys.now().signer, &signed, link.now_s(), &super::nonce());
+    let authorization = authorization::authorize(&link.keys.now().signer, &signed, Link::now_s(), &super::nonce());
     let request = Request::builder()
         .method(method)
         .uri(link.uri(target))
@@ -142,7 +142,7 @@ fn read<T: DeserializeOwned>(link: &Link, answer: &Answer) -> Result<T, ChannelE
 
 /// An answer that the channel did not sign may be anybody's: the call's fate is unknown.
 fn believed(link: &Link, answer: &Answer) -> Result<(), ChannelError> {
-    let now_s = link.now_s();
+    let now_s = Link::now_s();
     let header = |name: &str| one_header(&answer.headers, name);
     let checked = link.keys.checked(|verifier| authorization::check_answer(header, &answer.body, verifier, now_s));
     checked.map_err(|error| ChannelError::Transient(format!("the channel's answer is not believed: {error}")))
