@@ -45,8 +45,8 @@ function done(summary, latency)
 end
 
 -- A submission whose order number is unique: tag and counter, always of the same length.
-function submission(tag, with_key)
-  local tail = '","amount_minor":1999,"currency":"CNY","channel":"alipay"}'
+function submission(tag, with_key, style)
+  local tail = '","amount_minor":1999,"currency":"CNY","channel":"' .. (style or "alipay") .. '"}'
   local start = '{"order_no":"' .. tag
   local length = #start + 10 + #tail
   local head = "POST /v1/pay-tasks HTTP/1.1\r\nHost: perf\r\nContent-Type: application/json\r\nContent-Length: " .. length .. "\r\n"

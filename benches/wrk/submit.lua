@@ -1,9 +1,9 @@
 -- Submissions with unique order numbers. Arguments: tag, `key` for an idempotency key each (else `-`),
--- and requests a second at most.
+-- requests a second at most, and the channel's style (default alipay).
 local next_submission
 
 function init(args)
-  next_submission = submission(args[1], args[2] == "key")
+  next_submission = submission(args[1], args[2] == "key", args[4])
   pace(tonumber(args[3]))
 end
 

@@ -105,7 +105,7 @@ fn a_book_is_read_page_by_page() {
         assert!(paged.is_sorted_by(|one, other| one < other), "{book}: {paged:?}");
         let order = body["order_no"].as_str().unwrap();
         let mine = match book {
-            "order_slots" => format!("default:{order}:000000"),
+            "order_slots" => format!("default:{order}:0000000000"),
             "idempotency_keys" => format!("default:{key}"),
             "payments" => format!("{id}-1"),
             _ => format!("{id}:1"),

@@ -29,7 +29,7 @@ const INCONCLUSIVE: u8 = 6;
 /// round means nothing (errors among the replies, payments that do not settle).
 #[derive(Parser)]
 struct Flags {
-    /// Only these scenarios: cache, store, again, accept, flow, settle, early, on-query, key
+    /// Only these scenarios: cache, store, again, accept, flow, settle, early, on-query, key, channel
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
     /// Rounds of the short scenarios (cache, store, again, accept, key)
@@ -38,7 +38,7 @@ struct Flags {
     /// Seconds of a measurement in them, and of the bare server's in all
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Rounds of the steady scenarios (flow, settle, early, on-query)
+    /// Rounds of the steady scenarios (flow, settle, early, on-query, channel)
     #[arg(long, default_value_t = 3)]
     steady_rounds: usize,
     /// Seconds of a measurement in them
@@ -181,6 +181,7 @@ fn options(flags: &Flags) -> Result<Options, PerfError> {
         steady_seconds: flags.steady_seconds.max(1),
         server,
         bare: beside("bare"),
+        channel: beside("payrig-channel"),
         server_core: flags.server_core,
         load_core: flags.load_core,
         folder: flags.dir.clone(),
@@ -190,7 +191,8 @@ fn options(flags: &Flags) -> Result<Options, PerfError> {
 /// `cargo run` builds this program alone: the servers are built here. Without cargo they are taken as they are.
 fn build() -> Result<(), PerfError> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    let arguments = ["build", "--release", "-p", "payrig-server", "-p", "payrig-benches", "--bins"];
+    let arguments =
+        ["build", "--release", "-p", "payrig-server", "-p", "payrig-channel", "-p", "payrig-benches", "--bins"];
     let built = Command::new(cargo).args(arguments).status().map_err(PerfError::io("starting cargo"))?;
     if built.success() { Ok(()) } else { Err(PerfError::broken("the servers were not built")) }
 }

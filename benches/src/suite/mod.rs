@@ -17,6 +17,7 @@ use crate::{
     wrk::{Load, Wrk},
 };
 
+pub mod channel;
 pub mod query;
 pub mod steady;
 pub mod submit;
@@ -41,6 +42,8 @@ pub struct Options {
     pub server: PathBuf,
     /// The bare server's program.
     pub bare: PathBuf,
+    /// The channel's program.
+    pub channel: PathBuf,
     /// The servers' core.
     pub server_core: usize,
     /// The load's core.
@@ -66,9 +69,9 @@ impl Rig {
     pub fn new(options: Options) -> Result<Self, PerfError> {
         fs::create_dir_all(&options.folder).map_err(PerfError::io(format!("creating {}", options.folder.display())))?;
         disk::must_be_a_disk(&options.folder)?;
-        for program in [&options.server, &options.bare] {
+        for program in [&options.server, &options.bare, &options.channel] {
             if !program.exists() {
-                let hint = "cargo build --release -p payrig-server -p payrig-benches --bins";
+                let hint = "cargo build --release -p payrig-server -p payrig-channel -p payrig-benches --bins";
                 return Err(PerfError::Missing { program: program.display().to_string(), hint });
             }
         }
@@ -95,8 +98,16 @@ impl Rig {
     /// # Errors
     /// Where it does not start.
     pub fn server(&self, data: &Path, settings: &[&str]) -> Result<Server, PerfError> {
+        self.server_at(data, CHANNEL, settings)
+    }
+
+    /// The same with this channel.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn server_at(&self, data: &Path, channel: &str, settings: &[&str]) -> Result<Server, PerfError> {
         let data_dir = data.display().to_string();
-        let fixed = ["--listen", "127.0.0.1:0", "--print-address", "--data-dir", &data_dir, "--channel", CHANNEL];
+        let fixed = ["--listen", "127.0.0.1:0", "--print-address", "--data-dir", &data_dir, "--channel", channel];
         let arguments: Vec<String> = fixed.iter().chain(settings).map(ToString::to_string).collect();
         let log = self.options.folder.join("server.log");
         Server::start(self.options.server_core, &self.options.server, &arguments, &log)
@@ -229,7 +240,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// All, in the order of a whole run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self { name: "cache", what: "query that hits the cache", run: query::cache },
         Self { name: "store", what: "query that hits the store", run: query::store },
         Self { name: "again", what: "query that looks at the store again", run: query::again },
@@ -239,6 +250,7 @@ impl Scenario {
         Self { name: "early", what: "flow and settle with --accept early", run: steady::early },
         Self { name: "on-query", what: "flow and settle with --sync on-query", run: steady::on_query },
         Self { name: "key", what: "durable submit alone, with an idempotency key", run: submit::with_key },
+        Self { name: "channel", what: "payments through payrig-channel, by signature", run: channel::ceiling },
     ];
 
     /// Runs it.
