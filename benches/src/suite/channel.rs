@@ -62,9 +62,9 @@ fn by_core(done: f64, machine: Machine) -> Side {
 
 fn third_party(rig: &Rig, data: &Path, keys: &Path, signature: &str) -> Result<Server, PerfError> {
     let (ledger, keys) = (data.join("channel").display().to_string(), keys.display().to_string());
-    let arguments = ["--listen", "127.0.0.1:0", "--print-address", "--profile", "quiet", "--data-dir", &ledger];
-    let arguments = arguments.iter().chain(&["--keys", keys.as_str(), "--signature", signature]);
-    let arguments: Vec<String> = arguments.map(ToString::to_string).collect();
+    let fixed = ["--listen", "127.0.0.1:0", "--print-address", "--profile", "quiet"];
+    let own = ["--data-dir", &ledger, "--keys", &keys, "--signature", signature];
+    let arguments: Vec<String> = fixed.iter().chain(&own).map(ToString::to_string).collect();
     let log = rig.options.folder.join("channel.log");
     Server::start(rig.options.load_core, &rig.options.channel, &arguments, &log)
 }
