@@ -307,7 +307,7 @@ fn a_channel_over_http_needs_its_keys_and_nothing_else() {
     let url = "http://127.0.0.1:8090";
     let ran = check(&["--channel", url, "--channel-keys", keys, "--channel-timeout", "300ms"], &[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    for shown in ["127.0.0.1:8090", "300ms", "calls: 512", "public_url: None", "put_off: 16.8s"] {
+    for shown in ["127.0.0.1:8090", "300ms", "calls: 512", "public_url: None", "put_off: 28.8s"] {
         assert!(ran.stdout.contains(shown), "{shown} is not in {}", ran.stdout);
     }
     let text = format!("channel = \"{url}\"\nchannel-keys = \"{keys}\"\npublic-url = \"http://payrig.example:80\"\n");
