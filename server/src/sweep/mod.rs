@@ -198,6 +198,7 @@ async fn notices(parts: &Arc<Parts>, before_us: u64) {
     let mut after = None;
     let mut oldest_us = u64::MAX;
     while let Some(page) = next_page(parts, Collection::Notices, &mut after, None).await {
+        let whole = page.len() == PAGE;
         // In their order, and a page's writes together.
         let mut under_way = FuturesOrdered::new();
         for document in page {
@@ -208,6 +209,9 @@ async fn notices(parts: &Arc<Parts>, before_us: u64) {
             }
         }
         while under_way.next().await.is_some() {}
+        if !whole {
+            break;
+        }
         tokio::time::sleep(PAGE_TAKES).await;
     }
     let age_us = if oldest_us == u64::MAX { 0 } else { parts.clock.now_us().saturating_sub(oldest_us) };
