@@ -295,10 +295,16 @@ impl SimulatedChannel {
         self.inner.sealer.set_signer(keys.own);
     }
 
-    /// How many notifications wait to be sent.
+    /// How many notifications are under way, due, or wait for their first sending.
     #[must_use]
     pub fn notifications_pending(&self) -> usize {
         self.inner.outbox.pending()
+    }
+
+    /// How many notifications wait for a scheduled repeat, because nobody has acknowledged them yet.
+    #[must_use]
+    pub fn notifications_repeating(&self) -> usize {
+        self.inner.outbox.repeating()
     }
 
     /// How many notifications were dropped because too many waited, or because nobody listens.

@@ -93,7 +93,7 @@ impl World {
 
     /// All that came, once nothing waits any more.
     async fn all(&mut self) -> Vec<(Instant, Notification)> {
-        while self.channel.notifications_pending() > 0 {
+        while self.channel.notifications_pending() + self.channel.notifications_repeating() > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         std::iter::from_fn(|| self.came.try_recv().ok()).collect()
@@ -125,6 +125,23 @@ async fn what_nobody_acknowledges_is_repeated_on_schedule_and_then_given_up() {
         }
         world.end().await;
     }
+}
+
+/// What waits for a repeat is not pending until its time has come; a first sending is, however late it is.
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_pending_only_when_it_is_due() {
+    let mut world = World::start(&MemoryLedger::new(), "quiet,notify=1h", |_| Answered::Otherwise(503)).await;
+    let counts = |world: &World| (world.channel.notifications_pending(), world.channel.notifications_repeating());
+    world.pay(ChannelStyle::Alipay, "t-1").await;
+    assert_eq!(counts(&world), (1, 0), "it was never sent");
+    for repeats in 1..3 {
+        world.came.recv().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(counts(&world), (0, 1), "sent {repeats} times");
+    }
+    assert_eq!(world.all().await.len(), 6);
+    assert_eq!(counts(&world), (0, 0));
+    world.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +205,7 @@ async fn duplicates_come_twice_lost_ones_later_and_contradictions_are_signed() {
     world.channel.set_profile("quiet,notify-lost=100%".parse().unwrap());
     world.pay(ChannelStyle::Alipay, "t-2").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!((world.came.try_recv().is_err(), world.channel.notifications_pending()), (true, 1));
+    assert_eq!((world.came.try_recv().is_err(), world.channel.notifications_repeating()), (true, 1));
     world.channel.set_profile("quiet".parse().unwrap());
     assert_eq!(world.all().await.len(), 1, "the next sending arrives");
 
