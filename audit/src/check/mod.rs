@@ -20,6 +20,8 @@ mod orders;
 mod rounds;
 mod told;
 
+pub(crate) use leftovers::waits_for_nothing;
+
 /// In which moment of its life the server is, which decides what may be left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Moment {
