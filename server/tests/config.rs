@@ -170,6 +170,8 @@ fn a_bad_value_is_refused_with_what_was_expected() {
         (&["--channel", "http://localhost"], &["--channel http://localhost", "expected http://HOST:PORT"]),
         (&["--channel", "simulated:latency=fast"], &["--channel simulated:latency=fast", "latency", "40ms"]),
         (&["--channel", "simulated:colour=red"], &["colour"]),
+        (&["--channel", "simulated:slow-body=1%/3s"], &["slow-body", "payrig-channel", "http://HOST:PORT"]),
+        (&["--channel", "simulated:quiet,notify-contradict=1%"], &["notify-contradict", "payrig-channel"]),
         (&["--accept", "never"], &["--accept", "durable", "early"]),
         (&["--sync", "never"], &["--sync", "on-complete", "on-query"]),
         (&["--pay-window", "soon"], &["--pay-window soon", "30s"]),

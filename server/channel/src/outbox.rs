@@ -134,7 +134,7 @@ impl Outbox {
 
     /// Whether as many again could wait as do now.
     pub(crate) fn is_half_empty(&self) -> bool {
-        self.counts.held.load(Relaxed) < self.capacity / 2
+        self.counts.held.load(Relaxed) < self.capacity.div_ceil(2)
     }
 
     pub(crate) fn dropped(&self) -> u64 {
