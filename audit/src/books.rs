@@ -61,7 +61,8 @@ pub struct Counts {
     pub queue_delayed: u64,
     /// Deliveries that are not acknowledged.
     pub queue_unacknowledged: u64,
-    /// Notifications that the channel has yet to send.
+    /// Notifications that the channel sends now, or has never sent. Those that wait for a repeat do not count: what the
+    /// server has not heard by them shows in the ledger.
     pub notifications_pending: u64,
     /// Success messages on their way to a subscriber.
     pub successes_waiting: u64,

@@ -93,9 +93,7 @@ pub enum Finding {
         allowed: u8,
     },
     /// A retry came too early.
-    #[error(
-        "attempt {attempt} of {round} came {gap_us} us after the one before failed; at least {least_us} us are due"
-    )]
+    #[error("attempt {attempt} of {round} came {gap_us} us after the one before failed; {least_us} us are due")]
     RetryTooEarly {
         /// Which round.
         round: Round,
@@ -155,6 +153,16 @@ pub enum Finding {
         ours: String,
         /// The channel's.
         theirs: String,
+    },
+    /// Paid otherwise than it was to be paid, perhaps in both books alike.
+    #[error("payment {payment_no} was to be paid as {agreed} and is paid as {paid}")]
+    PaidOther {
+        /// Which one.
+        payment_no: Round,
+        /// Amount, currency, merchant and order as they were submitted.
+        agreed: String,
+        /// The same as they were paid, and by which book's word.
+        paid: String,
     },
     /// A payment's end is written more than once.
     #[error("payment {payment_no} has {count} ends")]

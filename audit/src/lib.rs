@@ -21,6 +21,6 @@ pub use books::Books;
 pub use check::{Moment, check};
 pub use finding::Finding;
 pub use ids::{OrderId, Round};
-pub use quiesce::{Rest, moving, quiesce};
+pub use quiesce::{Rest, moving, quiesce, quiesce_unless};
 pub use read::{Admin, ReadError};
 pub use seen::{Cashier, Seen, Shown, Submitted};

@@ -3,8 +3,12 @@
 mod healthy;
 mod ways;
 
-use healthy::{MERCHANT, STORIES, Story, world};
-use payrig_audit::{Finding, Moment, OrderId, books::Money, check, moving};
+use healthy::{MERCHANT, STORIES, Story, World, world};
+use payrig_audit::{
+    Finding, Moment, OrderId, Round,
+    books::{End, LedgerRow, Money, OutcomeState, PaymentEnd},
+    check, moving,
+};
 use proptest::{prelude::*, sample::Index};
 use ways::all;
 
@@ -69,6 +73,46 @@ fn a_drained_server_may_have_announced_only_what_no_notice_is_left_of() {
     drained.books.notices.push(Money { payment_no, amount_minor });
     assert_eq!(check(&drained.books, &drained.seen, Moment::Drained), []);
     assert_ne!(check(&drained.books, &drained.seen, Moment::AtRest), []);
+}
+
+/// What the check will demand of a server at rest is waited for.
+#[test]
+fn what_ends_by_itself_counts_as_moving() {
+    let mut ended = world(&[]);
+    let payment_no = ended.books.open_tasks[0].round_id();
+    ended.books.payment_ends.push(PaymentEnd { payment_no: payment_no.clone(), end: End::Closed {} });
+    assert_eq!(moving(&ended.books), [format!("open task {payment_no}: its payment has ended")]);
+
+    let mut failed = world(&[]);
+    let round = failed.books.open_tasks[0].round_id();
+    let outcome = failed.books.pay_tasks.iter_mut().find(|outcome| outcome.round_id() == round).expect("it ended");
+    outcome.state = OutcomeState::Failed;
+    assert_eq!(moving(&failed.books), [format!("open task {round}: it failed")]);
+}
+
+fn has_payment(row: &LedgerRow, world: &World) -> bool {
+    world.books.payments.iter().any(|payment| payment.payment_no.to_string() == row.out_trade_no)
+}
+
+/// A notification may come hours later; until it has come its money stands in the channel's ledger alone.
+#[test]
+fn money_that_the_server_has_not_heard_of_is_moving() {
+    let story = |is_it: fn(&LedgerRow, &World) -> bool| {
+        let mut world = world(&[]);
+        let at = world.books.ledger.iter().position(|row| is_it(row, &world)).expect("there is such a story");
+        world.books.ledger[at].refunded = None;
+        let round: Round = world.books.ledger[at].out_trade_no.parse().expect("a payment's number");
+        world.books.refunds.retain(|refund| refund.payment_no != round);
+        world.books.refunded.retain(|refund| refund.payment_no != round);
+        (world, round)
+    };
+    // For a payment that is closed.
+    let (closed, round) = story(|row, world| row.refunded.is_some() && has_payment(row, world));
+    assert_eq!(moving(&closed.books), [format!("{round} has ended at the channel")]);
+    // For a round without a payment.
+    let (mut without, round) = story(|row, world| row.refunded.is_some() && !has_payment(row, world));
+    without.books.payment_ends.retain(|end| end.payment_no != round);
+    assert_eq!(moving(&without.books), [format!("{round} has ended at the channel")]);
 }
 
 #[test]

@@ -3,10 +3,16 @@
 
 mod rig;
 
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use payrig_api::{ChannelStyle, Currency};
+use payrig_channel::keys::PlatformKeys;
+use payrig_channel::{Order, PayParamsWriter, Wish};
 use payrig_results::{AuditVerdict, Run};
-use rig::{Rig, processes};
+use rig::{Rig, eventually, processes, wait};
 
 /// Beyond so many standard deviations a share is wrong: one run in 150,000 of a right one is.
 const SIGMAS: f64 = 4.5;
@@ -119,4 +125,54 @@ fn a_mix_of_all_has_each_as_often_as_its_weight() {
     shares(&run, &[("paid", paid), ("cancelled", cancelled), ("failed", failed), ("abandoned", abandoned)]);
     // What the server's books and the channel's show is shown to have been looked at.
     assert!(run.notes.iter().any(|note| note.starts_with("server CPU: ")));
+}
+
+/// Where the channel of a rig's server is, and the folder of its keys, by the words that the server was started with.
+fn channel_of(rig: &Rig) -> Option<(String, PathBuf)> {
+    let pids = processes(&rig.path().display().to_string());
+    pids.into_iter().find_map(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<String> =
+            line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+        let after = |flag: &str| words.iter().skip_while(|word| *word != flag).nth(1).cloned();
+        let address = after("--channel")?.strip_prefix("http://")?.to_owned();
+        Some((address, PathBuf::from(after("--channel-keys")?)))
+    })
+}
+
+/// Somebody with the platform's key pays the channel for what the server never heard of.
+fn doctor((address, keys): &(String, PathBuf)) {
+    let signer = PlatformKeys::load(keys).expect("keys").merchant;
+    // Nobody ever listens on port 1: the notification waits for its repeats until the channel is stopped.
+    let writer =
+        PayParamsWriter::new(signer, &format!("http://{address}/cashier"), "http://127.0.0.1:1/v1/notify/alipay");
+    let order = Order {
+        out_trade_no: "DOCTORED-1",
+        merchant: "default",
+        order_no: "doctored",
+        amount_minor: 777,
+        currency: Currency::CNY,
+        style: ChannelStyle::Alipay,
+    };
+    let params = writer.pay_params(&order, None, &Wish::PLAIN).expect("parameters");
+    let mut stream = TcpStream::connect(address).expect("the channel");
+    let head =
+        format!("POST /cashier HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}", params.len());
+    write!(stream, "{head}\r\n\r\n{params}").expect("it listens");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn money_that_is_in_the_channels_books_alone_fails_the_run() {
+    are_built();
+    let rig = Rig::only("checkout");
+    let child = rig.command(&["--channel", "http:quiet", "-t", "2s", "--grace", "30s"]).spawn().expect("payrig");
+    eventually("the server runs", || channel_of(&rig).is_some());
+    doctor(&channel_of(&rig).expect("it runs"));
+    let words = "the channel took 777 for DOCTORED-1 and it is not paid in the books";
+    wait(child, Duration::from_secs(120)).expect(4).complains(words);
+    let audit = rig.recorded().audit;
+    assert_eq!((audit.verdict, audit.findings.as_slice()), (AuditVerdict::Failed, &[words.to_owned()][..]));
 }

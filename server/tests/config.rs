@@ -157,7 +157,7 @@ fn a_bad_file_is_refused_with_the_place() {
 
 #[test]
 fn a_bad_value_is_refused_with_what_was_expected() {
-    let table: [(&[&str], &[&str]); 22] = [
+    let table: [(&[&str], &[&str]); 24] = [
         (&["--listen", "8080"], &["--listen 8080", "127.0.0.1:8080"]),
         (&["--listen", "localhost:8080"], &["--listen localhost:8080", "an address and port"]),
         (&["--listen", "0.0.0.0:0"], &["--listen 0.0.0.0:0", "--allow-anonymous"]),
@@ -170,6 +170,8 @@ fn a_bad_value_is_refused_with_what_was_expected() {
         (&["--channel", "http://localhost"], &["--channel http://localhost", "expected http://HOST:PORT"]),
         (&["--channel", "simulated:latency=fast"], &["--channel simulated:latency=fast", "latency", "40ms"]),
         (&["--channel", "simulated:colour=red"], &["colour"]),
+        (&["--channel", "simulated:slow-body=1%/3s"], &["slow-body", "payrig-channel", "http://HOST:PORT"]),
+        (&["--channel", "simulated:quiet,notify-contradict=1%"], &["notify-contradict", "payrig-channel"]),
         (&["--accept", "never"], &["--accept", "durable", "early"]),
         (&["--sync", "never"], &["--sync", "on-complete", "on-query"]),
         (&["--pay-window", "soon"], &["--pay-window soon", "30s"]),

@@ -2,149 +2,26 @@
 //! the file is read again while the server runs.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod merchants_support;
+mod notify_support;
 mod support;
 
-use std::{fs, path::PathBuf, sync::Arc};
-
+use merchants_support::{ABSENT, Client, Shop, made};
+use notify_support::{News, now_s};
 use payrig_api::{
-    IDEMPOTENCY_KEY,
+    ChannelStyle,
     calls::{CALLS, Call, Verb},
+};
+use payrig_channel::{
+    Algorithm,
+    keys::{self, ChannelKeys},
 };
 use serde_json::{Value, json};
 use support::{
-    Connection, Reply, Server, command,
-    openmetrics::Metrics,
-    payer::{fresh_order, pay, simulated, submission, task_id},
-    run, until,
+    Connection, Reply, Server,
+    payer::{fresh_order, pay, submission, task_id},
+    until,
 };
-
-/// An id that nobody ever got, and a payment's number that goes with it.
-const ABSENT: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-
-/// What `make-merchant` prints: the entry and the key.
-fn made(id: &str) -> (String, String) {
-    let ran = run(command(&["make-merchant", id]));
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let key = ran.stderr.trim_end().rsplit_once(' ').unwrap().1.to_owned();
-    assert!(key.starts_with("payrig_") && !ran.stdout.contains(&key));
-    (ran.stdout, key)
-}
-
-/// A server with a file of merchants.
-struct Shop {
-    server: Server,
-    file: PathBuf,
-}
-
-impl Shop {
-    /// With these entries.
-    fn open(entries: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let file = folder.path().join("merchants.toml");
-        fs::write(&file, entries).unwrap();
-        let server = Server::start_in(folder, &["--merchants", file.to_str().unwrap()]);
-        Self { server, file }
-    }
-
-    /// A call without a key.
-    fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        self.server.connect().request(method, path, headers, body.as_bytes())
-    }
-
-    fn metrics(&self) -> Metrics {
-        Metrics::read(&self.server.get("/metrics").text())
-    }
-
-    /// Has the file read again, and waits until it was.
-    fn reload(&self, entries: &str, outcome: &str) {
-        let series = format!("payrig_merchants_reloads_total{{name=\"{outcome}\"}}");
-        let count = || self.metrics().get(&series);
-        let before = count();
-        fs::write(&self.file, entries).unwrap();
-        self.server.signal(rustix::process::Signal::HUP);
-        until("the file to be read again", || (count() > before).then_some(()));
-    }
-
-    /// Whether a merchant has this key.
-    fn knows(&self, key: &str) -> bool {
-        let reply = Client { shop: self, key: key.to_owned() }.get(&format!("/v1/pay-tasks/{ABSENT}"));
-        match reply.status {
-            401 => false,
-            404 => true,
-            status => panic!("{status}"),
-        }
-    }
-}
-
-/// Somebody with a key.
-struct Client<'a> {
-    shop: &'a Shop,
-    key: String,
-}
-
-impl Client<'_> {
-    fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let authorization = format!("Bearer {}", self.key);
-        let headers: Vec<_> = headers.iter().copied().chain([("Authorization", authorization.as_str())]).collect();
-        self.shop.call(method, path, &headers, body)
-    }
-
-    fn get(&self, path: &str) -> Reply {
-        self.request("GET", path, &[], "")
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Reply {
-        self.request("POST", path, &[("Content-Type", "application/json")], &body.to_string())
-    }
-
-    fn order(&self, order_no: &str) -> Value {
-        self.get(&format!("/v1/orders/{order_no}")).ok(200)
-    }
-
-    fn submit(&self, body: &Value, key: &str) -> Reply {
-        let headers = [("Content-Type", "application/json"), (IDEMPOTENCY_KEY, key)];
-        self.request("POST", "/v1/pay-tasks", &headers, &body.to_string())
-    }
-
-    fn task(&self, id: &str) -> Value {
-        self.get(&format!("/v1/pay-tasks/{id}")).ok(200)
-    }
-
-    /// Submits and polls until what the pointer shows in the reply is this.
-    fn brought_to(&self, body: &Value, pointer: &str, state: &str) -> Value {
-        let id = task_id(&self.submit(body, &fresh_order()).ok(202));
-        until(state, || Some(self.task(&id)).filter(|reply| reply.pointer(pointer).is_some_and(|shown| shown == state)))
-    }
-
-    /// Tasks in every state in which they stay for a while, for orders that are created with them.
-    fn tasks(&self) -> Vec<Value> {
-        let submission = |style: &str| of_an_order(submission(style));
-        let simulated = |style: &str, wishes: &Value| of_an_order(simulated(style, wishes));
-        let state = "/task/state";
-        let cancelled = self.brought_to(&submission("alipay"), state, "succeeded");
-        let path = format!("/v1/pay-tasks/{}/cancel", task_id(&cancelled));
-        let closed = self.request("POST", &path, &[], "").ok(200);
-        assert_eq!(closed["payment"]["state"], "closed");
-        let paid = self.brought_to(&submission("wechat"), state, "succeeded");
-        pay(&paid["payment"]["pay_params"]).ok(200);
-        let id = task_id(&paid);
-        let paid = until("paid", || Some(self.task(&id)).filter(|reply| reply["payment"]["state"] == "paid"));
-        vec![
-            closed,
-            paid,
-            self.brought_to(&submission("alipay"), "/payment/state", "awaiting_payer"),
-            self.brought_to(&simulated("wechat", &json!({"permanent": true})), state, "failed"),
-            self.brought_to(&simulated("wechat", &json!({"latency_ms": 60_000})), state, "running"),
-        ]
-    }
-}
-
-/// With what is bought, so that there is an order.
-fn of_an_order(mut submission: Value) -> Value {
-    let price = submission["amount_minor"].clone();
-    submission["items"] = json!([{"sku": "s", "quantity": 1, "unit_price_minor": price}]);
-    submission
-}
 
 fn bearer_is_asked_for(reply: &Reply, challenge: &str, what: &str) {
     let problem = reply.problem(401, "unauthorized");
@@ -301,23 +178,44 @@ fn hides_orders(call: &Call, owner: &Client<'_>, tasks: &[Value], stranger: &Cli
     for task in tasks {
         let order_no = task["task"]["order_no"].as_str().unwrap();
         // The tasks that pay these orders are there; with items the orders are too.
-        let before = owner.get(&format!("/v1/orders/{order_no}"));
+        let before = owner.order(order_no);
         let told = ask(stranger, order_no);
         assert_eq!(without_date(&told), without_date(&absent), "{} {order_no}: {task}", call.name);
-        assert_eq!(without_date(&owner.get(&format!("/v1/orders/{order_no}"))), without_date(&before));
+        assert_eq!(owner.order(order_no), before);
     }
 }
 
-/// Notifications are the channel's, signed over the merchant too (`notify.rs`); a merchant's key signs nothing.
-fn unsigned_news_is_none(owner: &Client<'_>, tasks: &[Value], stranger: &Client<'_>) {
-    for task in tasks {
-        let (id, payment_no) = (task_id(task), format!("{}-1", task_id(task)));
-        let news = json!({"out_trade_no": payment_no, "transaction_id": "t", "merchant": "acme", "amount_minor": 1});
-        for style in ["alipay", "wechat"] {
-            let told = stranger.post(&format!("/v1/notify/{style}"), &news);
-            assert!((400..500).contains(&told.status), "{}", told.text());
+/// Notifications are the channel's, signed over the merchant too: what names another than the payment's is refused,
+/// however well it is signed, and a merchant's key signs nothing.
+fn news_names_the_payments_own_merchant() {
+    let ((first, owners_key), (second, strangers_key)) = (made("acme"), made("acme.2"));
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    keys::make(&keys, Algorithm::HmacSha256).unwrap();
+    let key = ChannelKeys::load(&keys).unwrap().own;
+    // Nobody ever listens on port 1, and in Alipay style no channel is needed to make a payment.
+    let channel = ["--channel", "http://127.0.0.1:1", "--channel-keys", keys.to_str().unwrap()];
+    let shop = Shop::open_with(&(first + &second), &channel);
+    let owner = Client { shop: &shop, key: owners_key };
+    let stranger = Client { shop: &shop, key: strangers_key };
+    for style in [ChannelStyle::Alipay, ChannelStyle::Wechat] {
+        let body = submission("alipay");
+        let waiting = owner.brought_to(&body, "/payment/state", "awaiting_payer");
+        let id = task_id(&waiting);
+        let say = |merchant: &str| {
+            let news = News { merchant: merchant.to_owned(), ..News::of(&id, &body) };
+            let signed = notify_support::sign(style, &news, &key, now_s(), &notify_support::nonce());
+            notify_support::send(&mut shop.server.connect(), &signed).unwrap()
+        };
+        for other in ["acme.2", "acme.", "default"] {
+            say(other).problem(401, "unauthorized");
         }
-        assert_eq!(&owner.task(&id), task);
+        let unsigned = json!({"out_trade_no": format!("{id}-1"), "merchant": "acme", "amount_minor": 1_999});
+        stranger.post(&format!("/v1/notify/{}", style.name()), &unsigned).problem(401, "unauthorized");
+        assert_eq!(owner.task(&id), waiting);
+        assert!(shop.server.book("/admin/books/notices").is_empty());
+        assert_eq!(say("acme").status, 200, "the same about its own merchant is believed");
+        until("paid", || (owner.task(&id)["payment"]["state"] == "paid").then_some(()));
     }
 }
 
@@ -335,7 +233,7 @@ fn no_call_reaches_another_merchant() {
             "create_order" => order_numbers_are_ones_own(&owner, &stranger),
             "order" | "ship_order" => hides_orders(&call, &owner, &tasks, &stranger),
             "submit" => keys_and_orders_are_ones_own(&owner, &stranger),
-            "notify" => unsigned_news_is_none(&owner, &tasks, &stranger),
+            "notify" => news_names_the_payments_own_merchant(),
             "cashier" => parameters_are_of_one_payment(&owner, &stranger),
             "healthz" | "readyz" | "metrics" | "openapi" => {
                 let text = shop.server.get(call.path).text();

@@ -31,19 +31,26 @@ fn unfinished(index: &Index<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Why an open round with this outcome is still open for nothing: nothing if it waits for its payer.
+pub(crate) const fn waits_for_nothing(state: OutcomeState, payment_has_ended: bool) -> Option<&'static str> {
+    match state {
+        OutcomeState::Refused => Some("it was refused"),
+        OutcomeState::Failed => Some("it failed"),
+        OutcomeState::Cancelled => Some("it was cancelled"),
+        OutcomeState::Succeeded if payment_has_ended => Some("its payment has ended"),
+        OutcomeState::Succeeded => None,
+    }
+}
+
 /// Open rounds with an outcome wait for their payer, or for nothing.
 fn open_tasks(index: &Index<'_>, moment: Moment, findings: &mut Vec<Finding>) {
     for round in index.open.keys() {
         let Some(outcome) = index.outcomes.get(round) else { continue };
-        let why = match outcome.state {
-            OutcomeState::Refused => "it was refused",
-            // A drained server may leave the tidying of what is final to the next start.
-            _ if moment == Moment::Drained => continue,
-            OutcomeState::Failed => "it failed",
-            OutcomeState::Cancelled => "it was cancelled",
-            OutcomeState::Succeeded if index.ends.contains_key(round) => "its payment has ended",
-            OutcomeState::Succeeded => continue,
-        };
+        // A drained server may leave the tidying of what is final to the next start.
+        if moment == Moment::Drained && outcome.state != OutcomeState::Refused {
+            continue;
+        }
+        let Some(why) = waits_for_nothing(outcome.state, index.ends.contains_key(round)) else { continue };
         findings.push(Finding::OpenTaskLeft { round: round.clone(), why });
     }
 }

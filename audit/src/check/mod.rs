@@ -1,9 +1,12 @@
 //! The check itself: every promise held against the books and the client's log.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
 use crate::{
-    books::{Books, End, LedgerRow, OpenTask, Outcome, OutcomeState, Payment, PaymentEnd},
+    books::{Books, End, LedgerRow, OpenTask, Outcome, OutcomeState, Payment, PaymentEnd, TaskFacts},
     finding::Finding,
     ids::{OrderId, Round},
     seen::Seen,
@@ -16,6 +19,8 @@ mod money;
 mod orders;
 mod rounds;
 mod told;
+
+pub(crate) use leftovers::waits_for_nothing;
 
 /// In which moment of its life the server is, which decides what may be left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +63,21 @@ struct Index<'a> {
     /// Each task that exists, with its rounds in order; one that was refused never existed.
     tasks: BTreeMap<&'a str, Vec<u8>>,
     settlements: HashMap<OrderId, &'a Round>,
+}
+
+/// What is paid to whom, and for what.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Agreed<'a> {
+    amount_minor: u64,
+    currency: &'a str,
+    merchant: &'a str,
+    order_no: &'a str,
+}
+
+impl fmt::Display for Agreed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of {}:{}", self.amount_minor, self.currency, self.merchant, self.order_no)
+    }
 }
 
 impl<'a> Index<'a> {
@@ -103,6 +123,18 @@ impl<'a> Index<'a> {
     /// What the channel holds of a payment in the end, in minor units.
     fn net_minor(&self, payment_no: &Round) -> u64 {
         self.row(payment_no).map_or(0, LedgerRow::net_minor)
+    }
+
+    /// What is to be paid for a round: its payment's word, or its task's where no payment came of it.
+    fn agreed(&self, round: &Round) -> Option<Agreed<'a>> {
+        if let Some(payment) = self.payments.get(round) {
+            let Payment { merchant, order_no, amount_minor, currency, .. } = payment;
+            return Some(Agreed { amount_minor: *amount_minor, currency, merchant, order_no });
+        }
+        let of_outcome = self.outcomes.get(round).map(|outcome| &outcome.task);
+        let task = of_outcome.or_else(|| self.open.get(round).map(|open| &open.task))?;
+        let TaskFacts { merchant, order_no, amount_minor, currency, .. } = task;
+        Some(Agreed { amount_minor: *amount_minor, currency, merchant, order_no })
     }
 
     /// How a payment ended.

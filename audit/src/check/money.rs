@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Index, Moment};
+use super::{Agreed, Index, Moment};
 use crate::{
     books::{End, OutcomeState},
     finding::Finding,
@@ -12,6 +12,7 @@ use crate::{
 pub(super) fn check(index: &Index<'_>, moment: Moment, findings: &mut Vec<Finding>) {
     payments(index, findings);
     paid(index, moment, findings);
+    as_agreed(index, findings);
     refunds(index, findings);
     unpaid(index, findings);
     paid_twice(index, findings);
@@ -44,7 +45,10 @@ fn payments(index: &Index<'_>, findings: &mut Vec<Finding>) {
     let mut counts: HashMap<&Round, usize> = HashMap::new();
     for end in &index.books.payment_ends {
         *counts.entry(&end.payment_no).or_default() += 1;
-        if !index.payments.contains_key(&end.payment_no) {
+        // Money for a round without success ends as paid too, before it goes back; of such a round no payment is left.
+        let outcome = index.outcomes.get(&end.payment_no);
+        let is_without_success = outcome.is_some_and(|outcome| outcome.state != OutcomeState::Succeeded);
+        if !index.payments.contains_key(&end.payment_no) && !is_without_success {
             findings.push(Finding::PaymentOfNobody { payment_no: end.payment_no.clone() });
         }
     }
@@ -79,6 +83,34 @@ fn paid(index: &Index<'_>, moment: Moment, findings: &mut Vec<Finding>) {
             let (out_trade_no, amount_minor) = (row.out_trade_no.clone(), taken.amount_minor);
             findings.push(Finding::TakenNotPaid { out_trade_no, amount_minor });
         }
+    }
+}
+
+/// What was paid is what was to be paid, even where both books agree on something else.
+fn as_agreed(index: &Index<'_>, findings: &mut Vec<Finding>) {
+    for end in &index.books.payment_ends {
+        let End::Paid { amount_minor, .. } = &end.end else { continue };
+        let Some(agreed) = index.agreed(&end.payment_no) else { continue };
+        let paid = Agreed { amount_minor: *amount_minor, ..agreed };
+        compare(&end.payment_no, agreed, "in the books", paid, findings);
+    }
+    for row in &index.books.ledger {
+        let (Some(taken), Ok(payment_no)) = (&row.paid, row.out_trade_no.parse::<Round>()) else { continue };
+        let Some(agreed) = index.agreed(&payment_no) else { continue };
+        let paid = Agreed {
+            amount_minor: taken.amount_minor,
+            currency: row.currency.as_deref().unwrap_or(agreed.currency),
+            merchant: row.merchant.as_deref().unwrap_or(agreed.merchant),
+            order_no: row.order_no.as_deref().unwrap_or(agreed.order_no),
+        };
+        compare(&payment_no, agreed, "at the channel", paid, findings);
+    }
+}
+
+fn compare(payment_no: &Round, agreed: Agreed<'_>, whose: &'static str, paid: Agreed<'_>, findings: &mut Vec<Finding>) {
+    if paid != agreed {
+        let (payment_no, agreed, paid) = (payment_no.clone(), agreed.to_string(), format!("{paid} {whose}"));
+        findings.push(Finding::PaidOther { payment_no, agreed, paid });
     }
 }
 

@@ -28,17 +28,20 @@ pub(crate) enum Story {
     Closed,
     /// Closed, taken by the channel all the same, given back.
     GivenBack,
+    /// Cancelled before there was a payment, paid all the same, given back.
+    PaidWithoutSuccess,
     /// A second submission of the order was refused.
     SiblingRefused,
 }
 
-pub(crate) const STORIES: [Story; 7] = [
+pub(crate) const STORIES: [Story; 8] = [
     Story::Paid,
     Story::Awaiting,
     Story::RetriedByHand,
     Story::CancelledThenPaid,
     Story::Closed,
     Story::GivenBack,
+    Story::PaidWithoutSuccess,
     Story::SiblingRefused,
 ];
 
@@ -253,6 +256,7 @@ impl World {
                 self.shown(submission, &task, 1, TaskState::Succeeded, Some((payment_no, PaymentState::Closed)));
             }
             Story::GivenBack => self.given_back(&task),
+            Story::PaidWithoutSuccess => self.paid_without_success(&task, submission),
             Story::SiblingRefused => {
                 self.outcome(&task, 1, OutcomeState::Succeeded, Self::succeeded());
                 self.paid(&task, 1, submission);
@@ -297,6 +301,21 @@ impl World {
         row.paid = Some(Taken { transaction_id: format!("tx-{payment_no}"), amount_minor });
         row.refunded = Some(GivenBack { amount_minor });
         self.books.payment_ends.push(PaymentEnd { payment_no: payment_no.clone(), end: End::Closed {} });
+        self.books.refunds.push(Money { payment_no: payment_no.clone(), amount_minor });
+        self.books.refunded.push(Money { payment_no, amount_minor });
+    }
+    fn paid_without_success(&mut self, task: &TaskFacts, submission: usize) {
+        use TaskState::{Cancelled, Queued};
+        let cancelled = history(&[(Queued, 0, SECOND_US), (Cancelled, 0, SECOND_US + 20)]);
+        self.outcome(task, 1, OutcomeState::Cancelled, cancelled);
+        self.shown(submission, task, 1, Cancelled, None);
+        let (payment_no, amount_minor) = (Round::new(&task.task_id, 1), task.amount_minor);
+        let transaction_id = format!("tx-{payment_no}");
+        let row = self.row(task, &payment_no);
+        row.paid = Some(Taken { transaction_id: transaction_id.clone(), amount_minor });
+        row.refunded = Some(GivenBack { amount_minor });
+        let end = End::Paid { transaction_id, amount_minor };
+        self.books.payment_ends.push(PaymentEnd { payment_no: payment_no.clone(), end });
         self.books.refunds.push(Money { payment_no: payment_no.clone(), amount_minor });
         self.books.refunded.push(Money { payment_no, amount_minor });
     }

@@ -36,9 +36,11 @@ pub(crate) fn round_of(end: &PaymentEnd) -> Round {
     end.payment_no.clone()
 }
 
-/// The number of a payment that is paid.
+/// The number of a payment that is paid and has paid its order.
 pub(crate) fn some_paid(world: &mut World, choose: Index) -> Round {
-    round_of(pick(&mut world.books.payment_ends, choose, is_paid))
+    let books = &mut world.books;
+    let settles = |end: &PaymentEnd| books.order_settlements.iter().any(|one| one.payment_no == end.payment_no);
+    round_of(pick(&mut books.payment_ends, choose, |end| is_paid(end) && settles(end)))
 }
 
 /// The number of a payment that waits for its payer.

@@ -5,7 +5,12 @@ use payrig_audit::{
     books::{End, GivenBack, LedgerRow, OutcomeState, Payment, PaymentEnd, Taken},
 };
 
-use super::{Mutation, is_paid, pick, row_of, some_awaiting, some_paid};
+use super::{Mutation, World, is_paid, pick, row_of, some_awaiting, some_paid};
+
+/// The payments with this end.
+fn ended_as(world: &World, end: &End) -> Vec<Round> {
+    world.books.payment_ends.iter().filter(|one| one.end == *end).map(|one| one.payment_no.clone()).collect()
+}
 
 pub(crate) const MONEY: &[Mutation] = &[
     (
@@ -84,6 +89,54 @@ pub(crate) const MONEY: &[Mutation] = &[
         |finding| matches!(finding, Finding::PaidDiffers { .. }),
     ),
     (
+        "both took the same wrong amount",
+        |world, choose| {
+            let no = some_paid(world, choose);
+            row_of(world, &no).paid.as_mut().expect("paid").amount_minor += 1;
+            let end = pick(&mut world.books.payment_ends, choose, |end| end.payment_no == no);
+            if let End::Paid { amount_minor, .. } = &mut end.end {
+                *amount_minor += 1;
+            }
+        },
+        |finding| matches!(finding, Finding::PaidOther { .. }),
+    ),
+    (
+        "the channel took another currency",
+        |world, choose| {
+            let paid = some_paid(world, choose);
+            row_of(world, &paid).currency = Some("USD".to_owned());
+        },
+        |finding| matches!(finding, Finding::PaidOther { paid, .. } if paid.contains("USD")),
+    ),
+    (
+        "the channel paid another merchant",
+        |world, choose| {
+            let paid = some_paid(world, choose);
+            row_of(world, &paid).merchant = Some("another".to_owned());
+        },
+        |finding| matches!(finding, Finding::PaidOther { paid, .. } if paid.contains("another")),
+    ),
+    (
+        "the channel took it for another order",
+        |world, choose| {
+            let paid = some_paid(world, choose);
+            row_of(world, &paid).order_no = Some("another".to_owned());
+        },
+        |finding| matches!(finding, Finding::PaidOther { paid, .. } if paid.contains("another")),
+    ),
+    (
+        "money for a round without success is another amount",
+        |world, choose| {
+            let books = &mut world.books;
+            let has_payment = |no: &Round| books.payments.iter().any(|payment| payment.payment_no == *no);
+            let of_none = pick(&mut books.payment_ends, choose, |end| is_paid(end) && !has_payment(&end.payment_no));
+            if let End::Paid { amount_minor, .. } = &mut of_none.end {
+                *amount_minor -= 1;
+            }
+        },
+        |finding| matches!(finding, Finding::PaidOther { paid, .. } if paid.contains("in the books")),
+    ),
+    (
         "two ends of a payment",
         |world, choose| {
             let payment_no = some_paid(world, choose);
@@ -116,7 +169,9 @@ pub(crate) const MONEY: &[Mutation] = &[
     (
         "a closed payment holds money",
         |world, choose| {
-            let refunded = pick(&mut world.books.refunded, choose, |_| true).payment_no.clone();
+            let closed: Vec<Round> = ended_as(world, &End::Closed {});
+            let refunded = pick(&mut world.books.refunded, choose, |money| closed.contains(&money.payment_no));
+            let refunded = refunded.payment_no.clone();
             row_of(world, &refunded).refunded = Some(GivenBack { amount_minor: 1 });
         },
         |finding| matches!(finding, Finding::UnpaidHoldsMoney { ended: "as closed", .. }),

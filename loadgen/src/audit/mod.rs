@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use payrig_audit::{Admin, Books, Moment, ReadError, Seen, check, quiesce};
+use payrig_audit::{Admin, Books, Moment, ReadError, Seen, check, quiesce_unless};
 use payrig_results::{Audit, AuditVerdict, ResultsError};
 
 use crate::interrupt::Interrupt;
@@ -16,8 +16,6 @@ pub use seen::seen;
 
 /// How long each page of the books may take.
 const PAGE_PATIENCE: Duration = Duration::from_secs(30);
-/// The waiting is looked up from so often, in case somebody has had enough of it.
-const GLANCE: Duration = Duration::from_secs(2);
 /// How many findings are kept: more say nothing new.
 const FINDINGS_MAX: usize = 100;
 
@@ -38,6 +36,9 @@ pub enum AuditError {
     /// The books cannot be read.
     #[error("the audit cannot read the books: {0}")]
     Books(#[from] ReadError),
+    /// Half of what is to be compared is not there.
+    #[error("the audit finds no book `order_paid` on a server of ours: orders and subscribers cannot be checked")]
+    NoOrders,
     /// What the journeys saw cannot be read.
     #[error("the audit cannot read the journeys: {0}")]
     Journeys(#[from] ResultsError),
@@ -46,7 +47,7 @@ pub enum AuditError {
 /// Waits at most for `patience` until nothing moves any more, and says what is wrong then.
 ///
 /// # Errors
-/// Neither books nor journeys can be read.
+/// Books or journeys cannot be read, or a server of ours has no books of orders.
 pub fn audit(
     doors: Doors,
     journeys: &Path,
@@ -59,15 +60,14 @@ pub fn audit(
         Some(channel) => server.with_channel(Admin::new(&channel.to_string(), PAGE_PATIENCE)?),
         None => server,
     };
-    let books = loop {
-        let rest = quiesce(&admin, GLANCE.min(patience))?;
-        if rest.moving.is_empty() || began.elapsed() >= patience {
-            break rest.books;
-        }
-        if interrupt.is_set() {
-            return Ok((Audit::not_run("interrupted while it waited for the books to come to rest"), began.elapsed()));
-        }
-    };
+    let rest = quiesce_unless(&admin, patience, || interrupt.is_set())?;
+    if !rest.moving.is_empty() && interrupt.is_set() {
+        return Ok((Audit::not_run("interrupted while it waited for the books to come to rest"), began.elapsed()));
+    }
+    let books = rest.books;
+    if books.orders.is_none() && doors.is_ours_alone {
+        return Err(AuditError::NoOrders);
+    }
     let seen = Seen { merchant: merchant(&books), is_complete: doors.is_ours_alone, submissions: seen(journeys)? };
     Ok((verdict(&books, &seen), began.elapsed()))
 }
@@ -87,4 +87,47 @@ fn verdict(books: &Books, seen: &Seen) -> Audit {
     }
     let verdict = if findings.is_empty() { AuditVerdict::Passed } else { AuditVerdict::Failed };
     Audit { verdict, findings }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// An admin listener with empty books, which names these collections.
+    fn admin(collections: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.expect("a connection"));
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    stream.read_line(&mut head).expect("a request");
+                }
+                let is_list = head.starts_with("GET /admin/books ");
+                let body = if is_list { collections } else { r#"{"items":[],"next":null}"# };
+                write!(stream.get_mut(), "HTTP/1.1 200 OK\r\n\r\n{body}").expect("it is read");
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_server_of_ours_without_books_of_orders_gets_no_verdict() {
+        let journeys = tempfile::NamedTempFile::new().expect("a file");
+        let audited = |collections, is_ours_alone| {
+            let doors = Doors { server: admin(collections), channel: None, is_ours_alone };
+            audit(doors, journeys.path(), Duration::from_secs(60), &Interrupt::default())
+                .map(|(audit, _)| audit.verdict)
+        };
+        let whole = r#"{"collections":["order_paid"]}"#;
+        for lacking in ["{}", r#"{"collections":["notices"]}"#] {
+            assert!(matches!(audited(lacking, true), Err(AuditError::NoOrders)), "{lacking}");
+            assert!(matches!(audited(lacking, false), Ok(AuditVerdict::Passed)), "somebody else's may have none");
+        }
+        assert!(matches!(audited(whole, true), Ok(AuditVerdict::Passed)));
+    }
 }

@@ -73,6 +73,7 @@ pub(crate) struct Metrics {
     /// Calls whose signature was not believed.
     pub(crate) refused_calls: Count,
     pending: Gauge,
+    repeating: Gauge,
     dropped: Gauge,
 }
 
@@ -81,12 +82,14 @@ impl Metrics {
         let mut registry = Registry::with_prefix("payrig_channel");
         let (calls, sent) = (Family::default(), Family::default());
         let (refused_calls, pending, dropped) = (Count::default(), Gauge::default(), Gauge::default());
+        let repeating = Gauge::default();
         registry.register("calls", "Requests by call and outcome", calls.clone());
         registry.register("notification_sendings", "Sendings of notifications by what became of them", sent.clone());
         registry.register("refused_calls", "Calls whose signature was not believed", refused_calls.clone());
-        registry.register("notifications_pending", "Notifications that wait or are under way", pending.clone());
+        registry.register("notifications_pending", "Notifications due, under way or never sent yet", pending.clone());
+        registry.register("notifications_repeating", "Notifications that wait for a repeat", repeating.clone());
         registry.register("notifications_dropped", "Notifications dropped for want of room", dropped.clone());
-        Self { registry, calls, sent, refused_calls, pending, dropped }
+        Self { registry, calls, sent, refused_calls, pending, repeating, dropped }
     }
 
     pub(crate) fn answered(&self, call: Call, outcome: Outcome) {
@@ -100,6 +103,7 @@ impl Metrics {
     /// The `OpenMetrics` text.
     pub(crate) fn text(&self, channel: &SimulatedChannel) -> Result<String, std::fmt::Error> {
         self.pending.set(i64::try_from(channel.notifications_pending()).unwrap_or(i64::MAX));
+        self.repeating.set(i64::try_from(channel.notifications_repeating()).unwrap_or(i64::MAX));
         self.dropped.set(i64::try_from(channel.notifications_dropped()).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;

@@ -63,7 +63,10 @@ pub struct Verifier {
 /// Writes and signs notifications.
 pub(crate) struct Sealer {
     signer: ArcSwap<Signer>,
+    /// Behind the ids of notifications, which stay the same whoever sends them again.
     seed: u64,
+    /// Behind nonces. Not the ids' seed where a program sends: a restart within the same second would repeat a nonce.
+    nonces: u64,
 }
 
 /// The news of one payment.
@@ -123,8 +126,9 @@ struct WechatAmount {
 // === impl Sealer ===
 
 impl Sealer {
-    pub(crate) fn new(signer: Signer, seed: u64) -> Self {
-        Self { signer: ArcSwap::from_pointee(signer), seed }
+    /// Ids are functions of `seed`, nonces of `nonces`.
+    pub(crate) fn new(signer: Signer, seed: u64, nonces: u64) -> Self {
+        Self { signer: ArcSwap::from_pointee(signer), seed, nonces }
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
@@ -144,15 +148,15 @@ impl Sealer {
     /// The notification of `news`, sent at this second; `sending` counts its sendings from 0.
     pub(crate) fn seal(&self, news: &News, claim: Claim, timestamp_s: u64, sending: u32) -> Notification {
         let signer = self.signer.load();
-        let hex = |cast, number| {
+        let hex = |seed, cast, number| {
             let mut text = String::with_capacity(32);
-            push_hex(&mut text, &Dice::cast(self.seed, &news.out_trade_no, cast, number).bytes());
+            push_hex(&mut text, &Dice::cast(seed, &news.out_trade_no, cast, number).bytes());
             text
         };
         // Repeats within one second are told apart; the first sending's nonce is a function of its second alone.
         let contradicts = u64::from(claim != Claim::Genuine);
-        let nonce = hex(Cast::Nonce, timestamp_s | u64::from(sending) << 40 | contradicts << 63);
-        let notify_id = hex(Cast::NotifyId, contradicts);
+        let nonce = hex(self.nonces, Cast::Nonce, timestamp_s | u64::from(sending) << 40 | contradicts << 63);
+        let notify_id = hex(self.seed, Cast::NotifyId, contradicts);
         let claimed = claimed(news, claim);
         let (body, signature) = match news.style {
             ChannelStyle::Alipay => form::write(&claimed, timestamp_s, &nonce, &notify_id, &signer),

@@ -54,6 +54,34 @@ impl Wish {
     }
 }
 
+/// Whose order a caller takes it for. Over HTTP every call says so; in process nobody else calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Whose<'a> {
+    pub(crate) merchant: Option<&'a str>,
+    pub(crate) currency: Option<Currency>,
+}
+
+impl<'a> Whose<'a> {
+    /// Whoever's it is.
+    pub(crate) const ANYBODYS: Self = Self { merchant: None, currency: None };
+
+    /// This merchant's, in whatever currency.
+    pub(crate) const fn of(merchant: &'a str) -> Self {
+        Self { merchant: Some(merchant), ..Self::ANYBODYS }
+    }
+
+    /// Nothing happens to an order that is another's.
+    pub(crate) fn check(self, merchant: &str, currency: Currency) -> Result<(), ChannelError> {
+        if self.merchant.is_some_and(|claimed| claimed != merchant) {
+            return Err(ChannelError::permanent("PARAM_ERROR", "the order is another merchant's"));
+        }
+        if self.currency.is_some_and(|claimed| claimed != currency) {
+            return Err(ChannelError::permanent("PARAM_ERROR", "the order is in another currency"));
+        }
+        Ok(())
+    }
+}
+
 /// What a WeChat-style channel gives for an order before the payer can pay it: `wx`, the second in which it was given,
 /// and a digest. The same order always has the same one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

@@ -43,15 +43,23 @@ pub(crate) struct Letter {
     pub(crate) is_copy: bool,
 }
 
+/// A repeat that is due within this is pending like a first sending: it is as good as under way.
+const SOON: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 struct Counts {
-    pending: AtomicUsize,
+    /// All that wait or are under way: what the capacity bounds.
+    held: AtomicUsize,
+    /// Those of them that wait for a repeat that is not due soon.
+    repeating: AtomicUsize,
     dropped: AtomicU64,
 }
 
 struct Waiting {
     /// Nothing: at once, without asking the timer.
     due: Option<Instant>,
+    /// Counted among those that wait for a repeat.
+    is_repeating: bool,
     letter: Letter,
 }
 
@@ -86,7 +94,7 @@ impl Outbox {
     /// Sends the letter after this long, or drops it if too many wait or nobody listens.
     pub(crate) fn send(&self, letter: Letter, delay: Duration) {
         // Counted before it is handed over, so that the receiver cannot take it out of the count first.
-        if self.counts.pending.fetch_add(1, Relaxed) < self.capacity {
+        if self.counts.held.fetch_add(1, Relaxed) < self.capacity {
             self.send_again(letter, delay);
         } else {
             self.settle();
@@ -97,7 +105,11 @@ impl Outbox {
     /// Sends a letter again that came from [`Notifications::next`] and keeps its place.
     pub(crate) fn send_again(&self, letter: Letter, delay: Duration) {
         let due = (!delay.is_zero()).then(|| Instant::now() + delay);
-        if self.arrivals.try_send(Waiting { due, letter }).is_err() {
+        // A copy's number says nothing about repeats: it is sent once.
+        let is_repeating = letter.sending > 0 && !letter.is_copy && delay > SOON;
+        self.counts.repeating.fetch_add(usize::from(is_repeating), Relaxed);
+        if self.arrivals.try_send(Waiting { due, is_repeating, letter }).is_err() {
+            self.counts.repeating.fetch_sub(usize::from(is_repeating), Relaxed);
             self.settle();
             self.counts.dropped.fetch_add(1, Relaxed);
         }
@@ -105,16 +117,24 @@ impl Outbox {
 
     /// A letter that came from [`Notifications::next`] is done with.
     pub(crate) fn settle(&self) {
-        self.counts.pending.fetch_sub(1, Relaxed);
+        self.counts.held.fetch_sub(1, Relaxed);
     }
 
+    /// Those that are to be sent for the first time, are due, or are under way.
     pub(crate) fn pending(&self) -> usize {
-        self.counts.pending.load(Relaxed)
+        // In this order a letter that begins to wait in between counts as pending once more, never as nothing.
+        let repeating = self.repeating();
+        self.counts.held.load(Relaxed).saturating_sub(repeating)
+    }
+
+    /// Those that nobody acknowledged and that wait for their next sending.
+    pub(crate) fn repeating(&self) -> usize {
+        self.counts.repeating.load(Relaxed)
     }
 
     /// Whether as many again could wait as do now.
     pub(crate) fn is_half_empty(&self) -> bool {
-        self.pending() < self.capacity / 2
+        self.counts.held.load(Relaxed) < self.capacity.div_ceil(2)
     }
 
     pub(crate) fn dropped(&self) -> u64 {
@@ -130,7 +150,7 @@ impl Notifications {
     pub async fn recv(&mut self) -> Option<Notification> {
         loop {
             let letter = self.next().await?;
-            self.counts.pending.fetch_sub(1, Relaxed);
+            self.counts.held.fetch_sub(1, Relaxed);
             if !self.present.loses(&letter.news.out_trade_no, letter.sending) {
                 return Some(self.sealer.seal(&letter.news, letter.claim, self.clock.now_s(), letter.sending));
             }
@@ -140,16 +160,22 @@ impl Notifications {
     /// The next letter, which counts as pending until [`Outbox::settle`]; none as in [`Self::recv`]. Nothing is lost if
     /// this is dropped before it answers.
     pub(crate) async fn next(&mut self) -> Option<Letter> {
+        let Waiting { is_repeating, letter, .. } = self.next_waiting().await?;
+        self.counts.repeating.fetch_sub(usize::from(is_repeating), Relaxed);
+        Some(letter)
+    }
+
+    async fn next_waiting(&mut self) -> Option<Waiting> {
         loop {
             while let Ok(arrival) = self.arrivals.try_recv() {
                 if arrival.due.is_none() {
-                    return Some(arrival.letter);
+                    return Some(arrival);
                 }
                 self.waiting.push(arrival);
             }
             match self.waiting.peek().map(|first| first.due) {
                 Some(Some(due)) if due > Instant::now() => self.wait_until(due).await,
-                Some(_) => return Some(self.waiting.pop()?.letter),
+                Some(_) => return self.waiting.pop(),
                 None => {
                     let arrival = self.arrivals.recv().await?;
                     self.waiting.push(arrival);

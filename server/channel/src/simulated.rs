@@ -16,39 +16,12 @@ use crate::keys::ChannelKeys;
 use crate::ledger::document::{EndDoc, KeyDoc, OrderDoc, RefundDoc};
 use crate::ledger::{Inserted, Ledger, LedgerError};
 use crate::notification::{Notification, PaidNotice, Sealer, Verifier};
-use crate::order::{CloseAnswer, Order, PrepayId, TradeState, Wish, check_out_trade_no};
+use crate::options::Options;
+use crate::order::{CloseAnswer, Order, PrepayId, TradeState, Whose, Wish, check_out_trade_no};
 use crate::outbox::{Notifications, Outbox, outbox};
 use crate::params::{PayParamsWriter, prepay_id};
 use crate::profile::Profile;
 use crate::sign::{Checker, Purpose, SecretKey, SignatureError, Signer};
-
-/// How a channel is set up.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Latencies, faults and seed.
-    pub profile: Profile,
-    /// Where the payer pays; stands in the parameters.
-    pub cashier_url: String,
-    /// How many notifications may wait to be sent; more are dropped and counted.
-    pub notification_capacity: usize,
-    /// The secret behind the signatures; without one the ledger's own is used, which is made at its first opening.
-    pub secret: Option<SecretKey>,
-    /// The keys of a channel that is a program of its own: the platform signs its parameters itself, and notifications go
-    /// out over HTTP. Without them everything is signed by keys derived from the secret.
-    pub keys: Option<ChannelKeys>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            profile: Profile::default(),
-            cashier_url: "http://127.0.0.1:8080/simulated/cashier".to_owned(),
-            notification_capacity: 65_536,
-            secret: None,
-            keys: None,
-        }
-    }
-}
 
 /// The simulated channel; clones are the same channel.
 #[derive(Clone)]
@@ -92,21 +65,22 @@ impl SimulatedChannel {
             }
         };
         let speaks_http = options.keys.is_some();
-        let (seed, params, keys) = match options.keys {
-            // A program keeps its ids over restarts with other profiles: they hang on the ledger.
-            Some(keys) => (seed_of(&secret), None, keys),
+        let (seed, nonces, params, keys) = match options.keys {
+            // A program keeps its ids over restarts with other profiles: they hang on the ledger. Its nonces it does not
+            // keep: the server, which outlives it, has seen them.
+            Some(keys) => (seed_of(&secret), rand::random(), None, keys),
             None => {
                 let seed = options.profile.seed;
                 let signer = Signer::hmac_sha256(&secret, Purpose::PayParams);
                 let merchant = signer.checker().clone();
                 let params = PayParamsWriter::with_seed(signer, seed, &options.cashier_url, None);
                 let own = Signer::hmac_sha256(&secret, Purpose::Notification);
-                (seed, Some(params), ChannelKeys { merchant, own })
+                (seed, seed, Some(params), ChannelKeys { merchant, own })
             }
         };
         let clock = Clock::start();
         let present = Present::new(options.profile);
-        let sealer = Arc::new(Sealer::new(keys.own, seed));
+        let sealer = Arc::new(Sealer::new(keys.own, seed, nonces));
         let verifier = ArcSwap::from_pointee(sealer.verifier());
         let (outbox, notifications) =
             outbox(options.notification_capacity, Arc::clone(&sealer), clock, Arc::clone(&present));
@@ -189,18 +163,38 @@ impl SimulatedChannel {
     /// # Errors
     /// [`ChannelError`].
     pub async fn query(&self, out_trade_no: &str, repeat: u64) -> Result<TradeState, ChannelError> {
-        self.call(Cast::Query, out_trade_no, repeat, None, self.query_now(out_trade_no)).await
+        self.query_of(Whose::ANYBODYS, out_trade_no, repeat).await
     }
 
-    async fn query_now(&self, out_trade_no: &str) -> Result<TradeState, ChannelError> {
+    /// The same for somebody who says whose it is.
+    pub(crate) async fn query_of(
+        &self,
+        whose: Whose<'_>,
+        out_trade_no: &str,
+        repeat: u64,
+    ) -> Result<TradeState, ChannelError> {
+        self.call(Cast::Query, out_trade_no, repeat, None, self.query_now(whose, out_trade_no)).await
+    }
+
+    async fn query_now(&self, whose: Whose<'_>, out_trade_no: &str) -> Result<TradeState, ChannelError> {
         check_out_trade_no(out_trade_no)?;
         let ledger = &self.inner.ledger;
-        match ledger.get(out_trade_no).await? {
-            Some(EndDoc::Paid(end)) => Ok(TradeState::Paid(end.paid)),
-            Some(EndDoc::Closed { .. }) => Ok(TradeState::Closed),
-            None if ledger.get::<OrderDoc>(out_trade_no).await?.is_some() => Ok(TradeState::AwaitingPayer),
-            None => Ok(TradeState::Unknown),
+        let is_closed = match ledger.get(out_trade_no).await? {
+            Some(EndDoc::Paid(end)) => {
+                whose.check(&end.merchant, end.paid.currency)?;
+                return Ok(TradeState::Paid(end.paid));
+            }
+            end => end.is_some(),
+        };
+        let order: Option<OrderDoc> = ledger.get(out_trade_no).await?;
+        if let Some(order) = &order {
+            whose.check(&order.merchant, order.currency)?;
         }
+        Ok(match order {
+            _ if is_closed => TradeState::Closed,
+            Some(_) => TradeState::AwaitingPayer,
+            None => TradeState::Unknown,
+        })
     }
 
     /// Closes the order, so that nobody can pay it any more; holds also for one that the channel has not seen yet.
@@ -209,14 +203,32 @@ impl SimulatedChannel {
     /// # Errors
     /// [`ChannelError`].
     pub async fn close(&self, out_trade_no: &str, repeat: u64) -> Result<CloseAnswer, ChannelError> {
-        self.call(Cast::Close, out_trade_no, repeat, None, self.close_now(out_trade_no)).await
+        self.close_of(Whose::ANYBODYS, out_trade_no, repeat).await
     }
 
-    async fn close_now(&self, out_trade_no: &str) -> Result<CloseAnswer, ChannelError> {
+    /// The same for somebody who says whose it is. Of an order that was not seen yet nobody can tell.
+    pub(crate) async fn close_of(
+        &self,
+        whose: Whose<'_>,
+        out_trade_no: &str,
+        repeat: u64,
+    ) -> Result<CloseAnswer, ChannelError> {
+        self.call(Cast::Close, out_trade_no, repeat, None, self.close_now(whose, out_trade_no)).await
+    }
+
+    async fn close_now(&self, whose: Whose<'_>, out_trade_no: &str) -> Result<CloseAnswer, ChannelError> {
         check_out_trade_no(out_trade_no)?;
+        if whose != Whose::ANYBODYS
+            && let Some(order) = self.inner.ledger.get::<OrderDoc>(out_trade_no).await?
+        {
+            whose.check(&order.merchant, order.currency)?;
+        }
         let closed = EndDoc::Closed { closed_at_us: self.inner.clock.now_us() };
         match self.inner.ledger.insert(out_trade_no, &closed).await? {
-            Inserted::Existing(EndDoc::Paid(end)) => Ok(CloseAnswer::AlreadyPaid(end.paid)),
+            Inserted::Existing(EndDoc::Paid(end)) => {
+                whose.check(&end.merchant, end.paid.currency)?;
+                Ok(CloseAnswer::AlreadyPaid(end.paid))
+            }
             Inserted::New | Inserted::Existing(EndDoc::Closed { .. }) => Ok(CloseAnswer::Closed),
         }
     }
@@ -228,14 +240,27 @@ impl SimulatedChannel {
     /// [`ChannelError`]; permanently for an order that is not paid, for more than was paid, for nothing, and for another
     /// amount than was refunded before.
     pub async fn refund(&self, out_trade_no: &str, amount_minor: u64, repeat: u64) -> Result<(), ChannelError> {
-        self.call(Cast::Refund, out_trade_no, repeat, None, self.refund_now(out_trade_no, amount_minor)).await
+        self.refund_of(Whose::ANYBODYS, out_trade_no, amount_minor, repeat).await
     }
 
-    async fn refund_now(&self, out_trade_no: &str, amount_minor: u64) -> Result<(), ChannelError> {
+    /// The same for somebody who says whose it is, and in which currency.
+    pub(crate) async fn refund_of(
+        &self,
+        whose: Whose<'_>,
+        out_trade_no: &str,
+        amount_minor: u64,
+        repeat: u64,
+    ) -> Result<(), ChannelError> {
+        let effect = self.refund_now(whose, out_trade_no, amount_minor);
+        self.call(Cast::Refund, out_trade_no, repeat, None, effect).await
+    }
+
+    async fn refund_now(&self, whose: Whose<'_>, out_trade_no: &str, amount_minor: u64) -> Result<(), ChannelError> {
         check_out_trade_no(out_trade_no)?;
         let Some(EndDoc::Paid(end)) = self.inner.ledger.get(out_trade_no).await? else {
             return Err(ChannelError::permanent("ORDER_NOT_EXIST", "the order is not paid"));
         };
+        whose.check(&end.merchant, end.paid.currency)?;
         if !(1..=end.paid.amount_minor).contains(&amount_minor) {
             return Err(ChannelError::permanent("PARAM_ERROR", "a refund is between 1 and the amount paid"));
         }
@@ -295,10 +320,16 @@ impl SimulatedChannel {
         self.inner.sealer.set_signer(keys.own);
     }
 
-    /// How many notifications wait to be sent.
+    /// How many notifications are under way, due, or wait for their first sending.
     #[must_use]
     pub fn notifications_pending(&self) -> usize {
         self.inner.outbox.pending()
+    }
+
+    /// How many notifications wait for a scheduled repeat, because nobody has acknowledged them yet.
+    #[must_use]
+    pub fn notifications_repeating(&self) -> usize {
+        self.inner.outbox.repeating()
     }
 
     /// How many notifications were dropped because too many waited, or because nobody listens.

@@ -97,6 +97,49 @@ async fn the_gateway_asks_closes_and_refunds() {
     assert_eq!(late.status, StatusCode::CONFLICT, "nobody pays what is closed, seen before or not: {late:?}");
 }
 
+/// In both styles, before and after it is paid: nobody asks for, closes or refunds what he takes for another merchant's,
+/// or in another currency. The refusal is signed, so that whoever asked may believe it.
+#[tokio::test]
+async fn an_order_is_its_own_merchants_in_its_own_currency() {
+    let (_dir, program) = start(Algorithm::Ed25519);
+    let platform = Platform::of(&program, NOWHERE);
+    let others = || serde_json::json!({ "mchid": "another" }).to_string().into_bytes();
+    let is_refused = |answered: http_support::Answered| {
+        assert_eq!((answered.status, answered.code().as_str()), (StatusCode::BAD_REQUEST, "PARAM_ERROR"));
+    };
+    let gateway = async |method, number: &str| {
+        let refund_amount_minor = (method == gateway::Method::Refund).then_some(1_234);
+        let biz = BizContent { out_trade_no: number.to_owned(), merchant: "another".to_owned(), refund_amount_minor };
+        let (signer, now_s) = (&platform.keys.merchant, http_support::now_s());
+        let form = gateway::write_call(signer, method, &biz, now_s, &http_support::nonce());
+        let answered = platform.send_form(form).await;
+        let answer = gateway::read_answer(&platform.keys.channel, method, &answered.body).expect("a signed answer");
+        assert_eq!((answer.code.as_str(), answer.sub_code.as_deref()), (gateway::REFUSED, Some("ACQ.PARAM_ERROR")));
+    };
+    let params = platform.pay_params(ChannelStyle::Wechat, "t-1").await;
+    for is_paid in [false, true] {
+        is_refused(platform.call(Method::GET, &query_path("t-1", "another"), Vec::new()).await);
+        is_refused(platform.call(Method::POST, &close_path("t-1"), others()).await);
+        gateway(gateway::Method::Query, "t-1").await;
+        gateway(gateway::Method::Close, "t-1").await;
+        if !is_paid {
+            assert_eq!(platform.state("t-1").await.trade_state, State::NotPay);
+            assert_eq!(platform.cashier(&params).await.status, StatusCode::OK);
+        }
+    }
+    let whole = refund_body("t-1", 1_234);
+    for (name, value) in
+        [("mchid", "another".into()), ("amount", serde_json::json!({"refund": 1_234, "currency": "USD"}))]
+    {
+        let mut other: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        other[name] = value;
+        is_refused(platform.call(Method::POST, REFUND, serde_json::to_vec(&other).unwrap()).await);
+    }
+    gateway(gateway::Method::Refund, "t-1").await;
+    assert!(program.admin("/admin/ledger").await["items"][0].get("refunded").is_none());
+    assert_eq!(platform.call(Method::POST, REFUND, whole).await.json()["status"], "SUCCESS");
+}
+
 #[tokio::test]
 async fn a_closed_order_takes_neither_prepay_nor_payment() {
     let (_dir, program) = start(Algorithm::Ed25519);
@@ -239,7 +282,8 @@ async fn faults_are_asked_for_by_order_or_set_for_all_while_running() {
         assert_eq!((answered.status, answered.code().as_str()), (status, code), "{words}");
     }
     let params = platform.pay_params(ChannelStyle::Alipay, "t-5").await;
-    assert_eq!(platform.cashier(&params).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let down = platform.cashier(&params).await;
+    assert_eq!((down.status, down.headers["retry-after"].as_bytes()), (StatusCode::SERVICE_UNAVAILABLE, &b"1"[..]));
     assert_eq!(platform.gateway(gateway::Method::Query, "t-3", None).await.code, gateway::UNAVAILABLE);
     let bad = program.set_profile("quiet,latenzy=1s").await;
     assert!(

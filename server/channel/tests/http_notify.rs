@@ -107,6 +107,13 @@ async fn what_a_killed_channel_had_not_delivered_comes_after_its_restart() {
         (platform(&program, &receiver, ChannelStyle::Wechat), platform(&program, &receiver, ChannelStyle::Alipay));
     wechat.pay(ChannelStyle::Wechat, "w-1").await;
     receiver.next().await.answer(500, "");
+    // It waits for a repeat 15 s away, which is told apart from what is about to be sent.
+    let counts = |books: &serde_json::Value| {
+        (books["notifications_pending"].as_u64(), books["notifications_repeating"].as_u64())
+    };
+    while counts(&program.admin("/admin/books").await) != (Some(0), Some(1)) {
+        tokio::task::yield_now().await;
+    }
     alipay.pay(ChannelStyle::Alipay, "a-1").await;
     let unanswered = receiver.next().await;
     let verifier = wechat.keys.channel.clone();

@@ -46,10 +46,7 @@ impl RawConfig {
         self.nothing_of_http()?;
         match text.split_once(':') {
             None if text == "simulated" => Ok(ChannelKind::Simulated(Profile::default())),
-            Some(("simulated", profile)) => profile
-                .parse()
-                .map(ChannelKind::Simulated)
-                .map_err(|error: payrig_channel::ProfileError| bad("channel", text, error.to_string())),
+            Some(("simulated", profile)) => in_process(text, profile),
             _ => Err(bad("channel", text, "this version has: simulated, simulated:PROFILE, http://HOST:PORT")),
         }
     }
@@ -97,6 +94,19 @@ impl RawConfig {
         match given.into_iter().find_map(|(name, value)| Some((name, value?))) {
             Some((name, value)) => Err(bad(name, value, "only with --channel http://HOST:PORT")),
             None => Ok(()),
+        }
+    }
+}
+
+/// The channel in process with this profile; words that would do nothing there are refused.
+fn in_process(text: &str, profile: &str) -> Result<ChannelKind, ConfigError> {
+    let profile: Profile =
+        profile.parse().map_err(|error: payrig_channel::ProfileError| bad("channel", text, error.to_string()))?;
+    match profile.only_over_http() {
+        None => Ok(ChannelKind::Simulated(profile)),
+        Some(word) => {
+            let expected = format!("`{word}` has a meaning only for payrig-channel, with --channel http://HOST:PORT");
+            Err(bad("channel", text, expected))
         }
     }
 }

@@ -36,6 +36,11 @@ impl Place {
         self.folder.join("keys")
     }
 
+    /// Nothing of what it took or closed is known any more; its keys stay. Only while it does not run.
+    pub(crate) fn forget(&self) {
+        std::fs::remove_dir_all(self.folder.join("ledger")).expect("it had a ledger");
+    }
+
     /// Starts it with this profile and does not wait.
     pub(crate) fn spawn(&self, profile: &str) -> Starting {
         let mut command = Command::new(program());

@@ -130,6 +130,7 @@ fn assert_healthy(server: &Server, rest: &Rest, told: &Told, when: &str) {
     if let Some(finding) = findings.first() {
         explain(&finding.to_string(), told, rest);
     }
+    assert!(rest.books.orders.is_some(), "orders and subscribers were not looked at {when}");
     let (moving, log) = (&rest.moving, server.log());
     assert!(findings.is_empty(), "{} findings {when}; still moving: {moving:#?}\n{log}", findings.len());
     assert!(moving.is_empty(), "not at rest {when}: {moving:#?}\n{log}");

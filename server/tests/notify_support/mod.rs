@@ -91,10 +91,7 @@ impl Rig {
     }
 
     pub(crate) fn sign(&self, style: ChannelStyle, news: &News, key: &Signer, at_s: u64, nonce: &str) -> Request {
-        match style {
-            ChannelStyle::Alipay => alipay(news, key, at_s, nonce),
-            ChannelStyle::Wechat => wechat(news, key, at_s, nonce),
-        }
+        sign(style, news, key, at_s, nonce)
     }
 
     pub(crate) fn send(&self, request: &Request) -> Reply {
@@ -184,6 +181,14 @@ impl Request {
         let fields: Vec<&str> = body.split('&').filter(|field| !field.starts_with("sign=")).collect();
         other.body = fields.join("&").into_bytes();
         other
+    }
+}
+
+/// Signed by this key, at this second, with this nonce.
+pub(crate) fn sign(style: ChannelStyle, news: &News, key: &Signer, at_s: u64, nonce: &str) -> Request {
+    match style {
+        ChannelStyle::Alipay => alipay(news, key, at_s, nonce),
+        ChannelStyle::Wechat => wechat(news, key, at_s, nonce),
     }
 }
 

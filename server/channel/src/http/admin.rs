@@ -24,7 +24,10 @@ struct Page<T> {
 /// What is in nobody's books yet.
 #[derive(Serialize)]
 struct Books {
+    /// Under way, due, or to be sent for the first time.
     notifications_pending: usize,
+    /// Not acknowledged, and waiting for the schedule: seconds to hours.
+    notifications_repeating: usize,
     notifications_dropped: u64,
     now_us: u64,
 }
@@ -33,6 +36,7 @@ struct Books {
 pub(super) fn books(channel: &SimulatedChannel) -> Answer {
     let books = Books {
         notifications_pending: channel.notifications_pending(),
+        notifications_repeating: channel.notifications_repeating(),
         notifications_dropped: channel.notifications_dropped(),
         now_us: channel.inner().clock.now_us(),
     };

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::answer::{Answer, Lost, answer, slowed};
 use super::route::{App, number_of};
 use crate::error::ChannelError;
-use crate::order::{CloseAnswer, TradeState};
+use crate::order::{CloseAnswer, TradeState, Whose};
 use crate::wire::gateway::{
     self, GatewayAnswer, GatewayCall, Method, REFUSED, TRADE_HAS_SUCCESS, TRADE_NOT_EXIST, TradeStatus, UNAVAILABLE,
     read_call, write_answer,
@@ -19,7 +19,8 @@ pub(super) async fn call(app: &App, body: &[u8]) -> Result<Answer, Lost> {
         Ok(call) => call,
         Err(error) => {
             app.metrics.refused_calls.inc();
-            tracing::warn!(%error, "a call of the gateway was not believed");
+            // Anybody can send such a call, as often as he likes: the count tells, and the log only whoever asks for it.
+            tracing::debug!(%error, "a call of the gateway was not believed");
             let refused = GatewayAnswer {
                 msg: Some("the call is not signed by the platform, or cannot be read".to_owned()),
                 sub_code: Some("isv.invalid-signature".to_owned()),
@@ -71,21 +72,22 @@ async fn done(app: &App, call: &GatewayCall, number: u64, ok: GatewayAnswer) -> 
         sub_code: Some(sub_code.to_owned()),
         ..GatewayAnswer::plain(REFUSED, Some(out_trade_no))
     };
+    let whose = Whose::of(&call.biz.merchant);
     let with = |status| GatewayAnswer { trade_status: Some(status), ..ok.clone() };
     Ok(match call.method {
-        Method::Query => match app.channel.query(out_trade_no, number).await? {
+        Method::Query => match app.channel.query_of(whose, out_trade_no, number).await? {
             TradeState::Unknown => refused(TRADE_NOT_EXIST),
             TradeState::AwaitingPayer => with(TradeStatus::WaitBuyerPay),
             TradeState::Closed => with(TradeStatus::TradeClosed),
             TradeState::Paid(paid) => ok.with_paid(paid),
         },
-        Method::Close => match app.channel.close(out_trade_no, number).await? {
+        Method::Close => match app.channel.close_of(whose, out_trade_no, number).await? {
             CloseAnswer::Closed => with(TradeStatus::TradeClosed),
             CloseAnswer::AlreadyPaid(paid) => refused(TRADE_HAS_SUCCESS).with_paid(paid),
         },
         Method::Refund => {
             let amount_minor = call.biz.refund_amount_minor.unwrap_or(0);
-            app.channel.refund(out_trade_no, amount_minor, number).await?;
+            app.channel.refund_of(whose, out_trade_no, amount_minor, number).await?;
             ok
         }
     })

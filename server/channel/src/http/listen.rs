@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::route::App;
+use super::taken::Taken;
 
 /// The largest head of a request, in bytes (hyper's own limit on the number of headers is 100).
 const HEAD_MAX: usize = 16 * 1024;
@@ -26,13 +27,20 @@ pub(crate) struct Limits {
     /// From the end of an answer to the end of the next request's headers: rest and slow headers alike, because hyper
     /// counts them together.
     pub(crate) idle: Duration,
+    /// To take an answer, from when the peer first has to be waited for.
+    pub(crate) answer: Duration,
     /// How long a stop waits for answers under way.
     pub(crate) drain: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4_096, idle: Duration::from_secs(75), drain: Duration::from_secs(10) }
+        Self {
+            connections: 4_096,
+            idle: Duration::from_secs(75),
+            answer: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
     }
 }
 
@@ -82,7 +90,7 @@ fn open(stream: TcpStream, place: OwnedSemaphorePermit, app: &Arc<App>, limits: 
         .header_read_timeout(limits.idle)
         .max_buf_size(HEAD_MAX)
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Taken::new(stream, limits.answer)), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -90,4 +98,46 @@ fn open(stream: TcpStream, place: OwnedSemaphorePermit, app: &Arc<App>, limits: 
         }
         drop(place);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+
+    use super::super::route::Face;
+    use super::*;
+    use crate::ledger::{Ledger, MemoryLedger};
+    use crate::metrics::Metrics;
+    use crate::options::Options;
+    use crate::simulated::SimulatedChannel;
+
+    /// There is one place, and whoever has it asks on and on without ever reading.
+    #[tokio::test]
+    async fn whoever_takes_no_answers_loses_the_place() {
+        let ledger = Ledger::from(MemoryLedger::new());
+        let (channel, _notifications) = SimulatedChannel::start(ledger, Options::default()).await.unwrap();
+        let app = Arc::new(App { channel, metrics: Arc::new(Metrics::new()), face: Face::Admin });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits { connections: 1, answer: Duration::from_millis(20), ..Limits::default() };
+        let (_stop, stopping) = watch::channel(false);
+        tokio::spawn(serve(listener, app, limits, stopping));
+
+        let deaf = TcpSocket::new_v4().unwrap();
+        deaf.set_recv_buffer_size(4_096).unwrap();
+        let mut deaf = deaf.connect(address).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+        deaf.write_all(request).await.unwrap();
+        let asking = async { while deaf.write_all(request).await.is_ok() {} };
+        let waiting = async {
+            let mut next = TcpStream::connect(address).await.unwrap();
+            next.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            next.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (answer, ()) = tokio::join!(waiting, asking);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
 }

@@ -6,6 +6,7 @@ mod answer;
 mod cashier;
 mod listen;
 mod route;
+mod taken;
 mod wechat;
 
 pub(crate) use listen::{Limits, serve};

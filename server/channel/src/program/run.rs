@@ -17,9 +17,10 @@ use crate::http::{App, Face, Limits, serve};
 use crate::keys::{self, ChannelKeys, KeysError};
 use crate::ledger::{Ledger, LedgerError, MemoryLedger};
 use crate::metrics::Metrics;
-use crate::sending;
+use crate::options::Options;
+use crate::sending::{self, ToSend};
 use crate::sign::Algorithm;
-use crate::simulated::{Options, SimulatedChannel};
+use crate::simulated::SimulatedChannel;
 
 /// Why the program did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,7 @@ pub enum ProgramError {
         /// Why not.
         source: io::Error,
     },
-    /// The ledger cannot be opened.
+    /// The ledger cannot be opened or read.
     #[error("cannot open the ledger: {0}; --data-dir takes another folder")]
     Ledger(#[from] LedgerError),
     /// The keys cannot be read or made.
@@ -99,6 +100,9 @@ async fn serve_until_stopped(flags: &Start) -> Result<(), ProgramError> {
         ..Options::default()
     };
     let (channel, notifications) = SimulatedChannel::start(ledger, options).await?;
+    // Before anybody is served: what is paid from then on is sent anyway.
+    let untold = sending::untold(&channel, flags.time_scale).await?;
+    let to_send = ToSend { notifications, untold, scale: flags.time_scale };
     let metrics = Arc::new(Metrics::new());
     let (stop, stopping) = watch::channel(false);
     let app = |face| Arc::new(App { channel: channel.clone(), metrics: Arc::clone(&metrics), face });
@@ -107,8 +111,7 @@ async fn serve_until_stopped(flags: &Start) -> Result<(), ProgramError> {
     let admin = admin.map(|admin| {
         tokio::spawn(serve(admin, app(Face::Admin), Limits { connections: 64, ..limits }, stopping.clone()))
     });
-    let sending =
-        tokio::spawn(sending::run(channel.clone(), Arc::clone(&metrics), notifications, flags.time_scale, stopping));
+    let sending = tokio::spawn(sending::run(channel.clone(), Arc::clone(&metrics), to_send, stopping));
     announce(address, admin_address, flags.print_address);
     signals.until_stopped(&channel, flags).await;
     tracing::info!("stopping");

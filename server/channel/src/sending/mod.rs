@@ -17,6 +17,7 @@ use crate::simulated::SimulatedChannel;
 use post::{Answered, Poster};
 pub use schedule::{TimeScale, wait_after, whole};
 use told::Told;
+pub(crate) use told::untold;
 
 /// How many notifications are under way at most. A server that hangs holds a place for 5 s at a time.
 const UNDER_WAY: usize = 256;
@@ -36,29 +37,38 @@ struct Sender<P> {
     scale: TimeScale,
 }
 
+/// What there is to send.
+pub(crate) struct ToSend {
+    /// What payers cause from now on.
+    pub(crate) notifications: Notifications,
+    /// What an earlier run left: see [`untold`].
+    pub(crate) untold: Vec<String>,
+    /// How fast it is repeated.
+    pub(crate) scale: TimeScale,
+}
+
 /// Sends notifications until told to stop, then waits for those under way. What was not acknowledged by then, or when
 /// the program died, is sent again by the next start.
 pub(crate) async fn run(
     channel: SimulatedChannel,
     metrics: Arc<Metrics>,
-    notifications: Notifications,
-    scale: TimeScale,
+    to_send: ToSend,
     stop: watch::Receiver<bool>,
 ) {
-    run_with(Poster::new(), channel, metrics, notifications, scale, stop).await;
+    run_with(Poster::new(), channel, metrics, to_send, stop).await;
 }
 
 async fn run_with(
     poster: impl Post,
     channel: SimulatedChannel,
     metrics: Arc<Metrics>,
-    mut notifications: Notifications,
-    scale: TimeScale,
+    to_send: ToSend,
     mut stop: watch::Receiver<bool>,
 ) {
+    let ToSend { mut notifications, untold, scale } = to_send;
     let (told, writer) = told::told(channel.clone());
     let writing = tokio::spawn(writer.run());
-    let resending = tokio::spawn(told::resend(channel.clone(), scale));
+    let resending = tokio::spawn(told::resend(channel.clone(), untold));
     let sender = Arc::new(Sender { channel, metrics, poster, told, scale });
     let places = Arc::new(Semaphore::new(UNDER_WAY));
     loop {

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::*;
 use crate::keys::ChannelKeys;
 use crate::ledger::{Ledger, MemoryLedger};
-use crate::order::{Order, Wish};
+use crate::notification::News;
+use crate::options::Options;
+use crate::order::{Order, Paid, Wish};
 use crate::params::PayParamsWriter;
 use crate::sign::{Purpose, SecretKey, Signer};
-use crate::simulated::Options;
 use crate::{PaidNotice, SignatureError};
 
 const URL: &str = "http://server/v1/notify";
@@ -58,11 +59,20 @@ impl World {
         profile: &str,
         answer: impl Fn(usize) -> Answered + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with_room(8, ledger, profile, answer).await
+    }
+
+    async fn start_with_room(
+        notification_capacity: usize,
+        ledger: &MemoryLedger,
+        profile: &str,
+        answer: impl Fn(usize) -> Answered + Send + Sync + 'static,
+    ) -> Self {
         let (keys, merchant) = keys();
         let options = Options {
             profile: profile.parse().unwrap(),
             keys: Some(keys),
-            notification_capacity: 8,
+            notification_capacity,
             ..Options::default()
         };
         let (channel, notifications) = SimulatedChannel::start(Ledger::from(ledger.clone()), options).await.unwrap();
@@ -70,7 +80,10 @@ impl World {
         let (stop, stopping) = watch::channel(false);
         let poster = (Server { answer, came: sender }, Mutex::new(0));
         let metrics = Arc::new(Metrics::new());
-        let pool = run_with(poster, channel.clone(), metrics, notifications, TimeScale::PUBLISHED, stopping);
+        let scale = TimeScale::PUBLISHED;
+        let untold = untold(&channel, scale).await.unwrap();
+        let to_send = ToSend { notifications, untold, scale };
+        let pool = run_with(poster, channel.clone(), metrics, to_send, stopping);
         let pool = tokio::spawn(pool);
         let params = PayParamsWriter::new(merchant, "http://channel/cashier", URL);
         Self { channel, params, came, stop, pool }
@@ -93,7 +106,7 @@ impl World {
 
     /// All that came, once nothing waits any more.
     async fn all(&mut self) -> Vec<(Instant, Notification)> {
-        while self.channel.notifications_pending() > 0 {
+        while self.channel.notifications_pending() + self.channel.notifications_repeating() > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         std::iter::from_fn(|| self.came.try_recv().ok()).collect()
@@ -125,6 +138,23 @@ async fn what_nobody_acknowledges_is_repeated_on_schedule_and_then_given_up() {
         }
         world.end().await;
     }
+}
+
+/// What waits for a repeat is not pending until its time has come; a first sending is, however late it is.
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_pending_only_when_it_is_due() {
+    let mut world = World::start(&MemoryLedger::new(), "quiet,notify=1h", |_| Answered::Otherwise(503)).await;
+    let counts = |world: &World| (world.channel.notifications_pending(), world.channel.notifications_repeating());
+    world.pay(ChannelStyle::Alipay, "t-1").await;
+    assert_eq!(counts(&world), (1, 0), "it was never sent");
+    for repeats in 1..3 {
+        world.came.recv().await.unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(counts(&world), (0, 1), "sent {repeats} times");
+    }
+    assert_eq!(world.all().await.len(), 6);
+    assert_eq!(counts(&world), (0, 0));
+    world.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,6 +194,64 @@ async fn a_restart_repeats_what_was_not_acknowledged_and_nothing_else() {
     world.end().await;
 }
 
+/// The clock of the machine may have been set back since: what was paid before the start is before it all the same.
+#[tokio::test(start_paused = true)]
+async fn a_restart_repeats_what_was_paid_in_its_future() {
+    let ledger = MemoryLedger::new();
+    let mut world = World::start(&ledger, "quiet", |_| Answered::Otherwise(503)).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    world.pay(ChannelStyle::Wechat, "t-1").await;
+    world.came.recv().await.unwrap();
+    world.end().await;
+    // It has no share in the hour that passed for the one before.
+    let mut world = World::start(&ledger, "quiet", |_| Answered::Acknowledged).await;
+    world.pay(ChannelStyle::Wechat, "t-2").await;
+    let came = world.all().await;
+    let mut numbers: Vec<_> =
+        came.iter().map(|(_, notification)| world.verify(notification).unwrap().out_trade_no).collect();
+    numbers.sort();
+    assert_eq!(numbers, ["t-1", "t-2"], "each once");
+    world.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_with_room_for_one_repeats_them_one_after_another() {
+    let ledger = MemoryLedger::new();
+    let mut world = World::start(&ledger, "quiet", |_| Answered::Otherwise(503)).await;
+    for number in 0..3 {
+        world.pay(ChannelStyle::Alipay, &format!("t-{number}")).await;
+        world.came.recv().await.unwrap();
+    }
+    world.end().await;
+    let mut world = World::start_with_room(1, &ledger, "quiet", |_| Answered::Acknowledged).await;
+    for number in 0..3 {
+        let (_, notification) = world.came.recv().await.unwrap();
+        assert_eq!(world.verify(&notification).unwrap().out_trade_no, format!("t-{number}"));
+    }
+    world.end().await;
+}
+
+/// The server remembers nonces: of a channel that starts again within the same second it must not see one twice.
+#[tokio::test(start_paused = true)]
+async fn no_start_of_the_program_repeats_the_nonces_of_another() {
+    let paid = Paid { transaction_id: "tx".to_owned(), paid_at_us: 1, amount_minor: 7, currency: Currency::CNY };
+    let news =
+        News { style: STYLES[0], out_trade_no: "t-1".to_owned(), merchant: "m".to_owned(), paid, notify_url: None };
+    for speaks_http in [true, false] {
+        let ledger = MemoryLedger::new();
+        let mut nonces = Vec::new();
+        for _ in 0..2 {
+            let options = Options { keys: speaks_http.then(|| keys().0), ..Options::default() };
+            let (channel, _notifications) =
+                SimulatedChannel::start(Ledger::from(ledger.clone()), options).await.unwrap();
+            let notification = channel.inner().sealer.seal(&news, Claim::Genuine, 1_800_000_000, 0);
+            nonces.push((notification.nonce.clone(), channel.verify(&notification).unwrap().notify_id));
+        }
+        assert_eq!(nonces[0].1, nonces[1].1, "the id is the notification's own");
+        assert_eq!(nonces[0].0 != nonces[1].0, speaks_http, "in process the same seed means the same");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_holds_notifications_back_until_it_is_over() {
     let mut world =
@@ -188,7 +276,7 @@ async fn duplicates_come_twice_lost_ones_later_and_contradictions_are_signed() {
     world.channel.set_profile("quiet,notify-lost=100%".parse().unwrap());
     world.pay(ChannelStyle::Alipay, "t-2").await;
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!((world.came.try_recv().is_err(), world.channel.notifications_pending()), (true, 1));
+    assert_eq!((world.came.try_recv().is_err(), world.channel.notifications_repeating()), (true, 1));
     world.channel.set_profile("quiet".parse().unwrap());
     assert_eq!(world.all().await.len(), 1, "the next sending arrives");
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::schedule::{TimeScale, whole};
 use crate::ledger::LedgerError;
-use crate::ledger::document::{EndDoc, ToldDoc};
+use crate::ledger::document::{EndDoc, PaidDoc, ToldDoc};
 use crate::notification::News;
 use crate::outbox::Letter;
 use crate::simulated::SimulatedChannel;
@@ -22,6 +22,8 @@ const TOGETHER: usize = 4_096;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Rows of the ledger looked at together at the start.
 const PAGE: usize = 1_000;
+/// Notifications of earlier runs that a start sends again at most; a number takes some 50 bytes until then.
+const UNTOLD_MAX: usize = 1 << 20;
 /// A pause while too much waits to be sent.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -64,45 +66,54 @@ impl Writer {
     }
 }
 
-/// Sends again what an earlier run of the program did not see acknowledged, as far as the schedule would still repeat it.
-pub(super) async fn resend(channel: SimulatedChannel, scale: TimeScale) {
-    match resend_all(&channel, scale).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "notifications of an earlier run are sent again"),
-        Err(error) => tracing::error!(%error, "notifications of an earlier run cannot be found"),
-    }
-}
-
-async fn resend_all(channel: &SimulatedChannel, scale: TimeScale) -> Result<usize, LedgerError> {
+/// What an earlier run of the program did not see acknowledged, as far as the schedule would still repeat it: numbers of
+/// payments, the first ones first. Collected before anybody can pay, so that no clock has to tell what was paid before the
+/// start from what has been paid since, which is on its way already.
+pub(crate) async fn untold(channel: &SimulatedChannel, scale: TimeScale) -> Result<Vec<String>, LedgerError> {
     let inner = channel.inner();
     let started_us = inner.clock.started_us();
-    let (mut after, mut count) = (None::<String>, 0);
+    let (mut after, mut untold) = (None::<String>, Vec::new());
     loop {
         let page = inner.ledger.page::<EndDoc>(after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(count) };
+        let Some((last, _)) = page.last() else { return Ok(untold) };
         after = Some(last.clone());
         for (out_trade_no, end) in page {
             let EndDoc::Paid(end) = end else { continue };
             let still_us = u64::try_from(whole(end.style, scale).as_micros()).unwrap_or(u64::MAX);
-            let paid_at_us = end.paid.paid_at_us;
-            // What was paid since the start is on its way already.
-            let is_due = paid_at_us < started_us && paid_at_us.saturating_add(still_us) > started_us;
-            if !is_due || end.notify_url.is_none() || inner.ledger.get::<ToldDoc>(&out_trade_no).await?.is_some() {
+            let is_due = end.notify_url.is_some() && end.paid.paid_at_us.saturating_add(still_us) > started_us;
+            if !is_due || inner.ledger.get::<ToldDoc>(&out_trade_no).await?.is_some() {
                 continue;
             }
-            while !inner.outbox.is_half_empty() {
-                tokio::time::sleep(BREATH).await;
+            if untold.len() == UNTOLD_MAX {
+                tracing::warn!(most = UNTOLD_MAX, "too many notifications of an earlier run: the server has to ask");
+                return Ok(untold);
             }
-            let news = News {
-                style: end.style,
-                out_trade_no,
-                merchant: end.merchant,
-                paid: end.paid,
-                notify_url: end.notify_url,
-            };
-            inner.outbox.send(Letter::first(news), Duration::ZERO);
-            count += 1;
+            untold.push(out_trade_no);
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Sends them again, as there is room for them.
+pub(super) async fn resend(channel: SimulatedChannel, untold: Vec<String>) {
+    let count = untold.len();
+    match resend_all(&channel, untold).await {
+        Ok(()) if count == 0 => {}
+        Ok(()) => tracing::info!(count, "notifications of an earlier run are sent again"),
+        Err(error) => tracing::error!(%error, "notifications of an earlier run cannot be read"),
+    }
+}
+
+async fn resend_all(channel: &SimulatedChannel, untold: Vec<String>) -> Result<(), LedgerError> {
+    let inner = channel.inner();
+    for out_trade_no in untold {
+        let Some(EndDoc::Paid(end)) = inner.ledger.get(&out_trade_no).await? else { continue };
+        while !inner.outbox.is_half_empty() {
+            tokio::time::sleep(BREATH).await;
+        }
+        let PaidDoc { paid, merchant, style, notify_url, .. } = end;
+        let news = News { style, out_trade_no, merchant, paid, notify_url };
+        inner.outbox.send(Letter::first(news), Duration::ZERO);
+    }
+    Ok(())
 }

@@ -104,9 +104,13 @@ impl Program {
         send(Request::put(format!("{}/admin/profile", self.admin)), words.into()).await
     }
 
-    /// Asks the books until none of its notifications waits or is under way.
+    /// Asks the books until none of its notifications waits, for a repeat or otherwise, or is under way.
     pub(crate) async fn quiesced(&self) {
-        while self.admin("/admin/books").await["notifications_pending"] != 0 {
+        loop {
+            let books = self.admin("/admin/books").await;
+            if books["notifications_pending"] == 0 && books["notifications_repeating"] == 0 {
+                return;
+            }
             tokio::task::yield_now().await;
         }
     }
