@@ -84,8 +84,14 @@ impl SimulatedChannel {
             paid: paid.clone(),
             notify_url: notify_url.clone(),
         };
-        let end =
-            PaidDoc { paid, merchant: params.merchant, order_no: params.order_no, style: params.style, notify_url };
+        let end = PaidDoc {
+            paid,
+            merchant: params.merchant,
+            order_no: params.order_no,
+            style: params.style,
+            notify_url,
+            run: inner.run,
+        };
         match inner.ledger.insert(&params.out_trade_no, &EndDoc::Paid(end)).await? {
             Inserted::Existing(EndDoc::Closed { .. }) => Err(CashierError::Closed),
             Inserted::Existing(EndDoc::Paid(theirs)) => Ok(transaction(params.out_trade_no, theirs.paid)),

@@ -13,7 +13,7 @@ use crate::dice::{Cast, Dice};
 use crate::error::ChannelError;
 use crate::faults::{Fate, Fault};
 use crate::keys::ChannelKeys;
-use crate::ledger::document::{EndDoc, KeyDoc, OrderDoc, RefundDoc};
+use crate::ledger::document::{EndDoc, KeyDoc, OrderDoc, RefundDoc, UNKNOWN_RUN};
 use crate::ledger::{Inserted, Ledger, LedgerError};
 use crate::notification::{Notification, PaidNotice, Sealer, Verifier};
 use crate::options::Options;
@@ -33,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) present: Arc<Present>,
     /// Behind ids, which stay what they are when the profile changes.
     pub(crate) seed: u64,
+    /// Marks what this run of the program takes: no other run's, whatever the clocks say.
+    pub(crate) run: u32,
     pub(crate) ledger: Ledger,
     pub(crate) clock: Clock,
     /// None where the platform signs for itself.
@@ -78,6 +80,7 @@ impl SimulatedChannel {
                 (seed, seed, Some(params), ChannelKeys { merchant, own })
             }
         };
+        let run = if speaks_http { rand::random_range(UNKNOWN_RUN + 1..=u32::MAX) } else { UNKNOWN_RUN };
         let clock = Clock::start();
         let present = Present::new(options.profile);
         let sealer = Arc::new(Sealer::new(keys.own, seed, nonces));
@@ -86,7 +89,8 @@ impl SimulatedChannel {
             outbox(options.notification_capacity, Arc::clone(&sealer), clock, Arc::clone(&present));
         let merchant = ArcSwap::from_pointee(keys.merchant);
         let outbox = Arc::new(outbox);
-        let inner = Inner { present, seed, ledger, clock, params, merchant, sealer, outbox, speaks_http, verifier };
+        let inner =
+            Inner { present, seed, run, ledger, clock, params, merchant, sealer, outbox, speaks_http, verifier };
         Ok((Self { inner: Arc::new(inner) }, notifications))
     }
 

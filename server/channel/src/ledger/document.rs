@@ -41,7 +41,12 @@ pub(crate) struct PaidDoc {
     pub(crate) style: ChannelStyle,
     /// Where the news of the payment go; nobody if none shall.
     pub(crate) notify_url: Option<String>,
+    /// Which run of the program took it, and so sends the news: a mark of its own, or [`UNKNOWN_RUN`].
+    pub(crate) run: u32,
 }
+
+/// An earlier version's, or one in the server's process, where nothing outlives the run.
+pub(crate) const UNKNOWN_RUN: u32 = 0;
 
 /// Money was given back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -82,10 +87,12 @@ impl Document for KeyDoc {
 }
 
 /// Stands before every document, so that a later layout can tell these apart.
-const LAYOUT: u8 = 2;
-/// Lacks `notify_url`, which is the last member of whatever has it.
+const LAYOUT: u8 = 3;
+/// Lacks `run`, which is the last member of whatever has it.
+const WITHOUT_RUN: u8 = 2;
+/// Lacks `notify_url` too, which is the last member but that.
 const WITHOUT_NOTIFY_URL: u8 = 1;
-/// An absent last member as postcard writes it.
+/// `None` and [`UNKNOWN_RUN`] alike as postcard writes them.
 const ABSENT: u8 = 0;
 
 pub(crate) fn encode<D: Document>(document: &D) -> Result<Vec<u8>, LedgerError> {
@@ -98,9 +105,10 @@ pub(crate) fn decode<D: Document>(key: &str, bytes: &[u8]) -> Result<D, LedgerEr
     let damaged = |what: String| LedgerError::Damaged { shelf: D::SHELF.name(), key: key.to_owned(), what };
     let read = match bytes.split_first() {
         Some((&LAYOUT, document)) => postcard::from_bytes(document),
-        // Whatever has no such member leaves the byte alone.
-        Some((&WITHOUT_NOTIFY_URL, document)) => postcard::from_bytes(&[document, &[ABSENT]].concat()),
-        Some((layout, _)) => return Err(damaged(format!("layout {layout}; this version reads layouts 1 and 2"))),
+        // Whatever has no such members leaves the bytes alone.
+        Some((&WITHOUT_RUN, document)) => postcard::from_bytes(&[document, &[ABSENT]].concat()),
+        Some((&WITHOUT_NOTIFY_URL, document)) => postcard::from_bytes(&[document, &[ABSENT; 2]].concat()),
+        Some((layout, _)) => return Err(damaged(format!("layout {layout}; this version reads layouts 1 to 3"))),
         None => return Err(damaged("it is empty".to_owned())),
     };
     read.map_err(|source| damaged(source.to_string()))
@@ -110,7 +118,7 @@ pub(crate) fn decode<D: Document>(key: &str, bytes: &[u8]) -> Result<D, LedgerEr
 mod tests {
     use super::*;
 
-    /// What the first layout wrote, member by member.
+    /// What the earlier layouts wrote, member by member.
     #[derive(Serialize)]
     struct FirstPaid {
         paid: Paid,
@@ -120,31 +128,38 @@ mod tests {
     }
 
     #[derive(Serialize)]
-    enum FirstEnd {
-        Paid(FirstPaid),
+    struct SecondPaid {
+        first: FirstPaid,
+        notify_url: Option<String>,
+    }
+
+    #[derive(Serialize)]
+    enum End<P> {
+        Paid(P),
         Closed { closed_at_us: u64 },
     }
 
     #[test]
-    fn the_first_layout_is_still_read() {
+    fn the_earlier_layouts_are_still_read() {
         let paid = Paid { transaction_id: "20".to_owned(), paid_at_us: 5, amount_minor: 7, currency: Currency::CNY };
         let (merchant, order_no) = ("m".to_owned(), "o".to_owned());
         let style = ChannelStyle::Wechat;
-        let ends = [
-            FirstEnd::Paid(FirstPaid {
-                paid: paid.clone(),
-                merchant: merchant.clone(),
-                order_no: order_no.clone(),
-                style,
-            }),
-            FirstEnd::Closed { closed_at_us: 9 },
+        let first = || FirstPaid { paid: paid.clone(), merchant: merchant.clone(), order_no: order_no.clone(), style };
+        let url = || Some("http://x/y".to_owned());
+        let written = [
+            postcard::to_extend(&End::Paid(first()), vec![WITHOUT_NOTIFY_URL]).unwrap(),
+            postcard::to_extend(&End::<FirstPaid>::Closed { closed_at_us: 9 }, vec![WITHOUT_NOTIFY_URL]).unwrap(),
+            postcard::to_extend(&End::Paid(SecondPaid { first: first(), notify_url: url() }), vec![WITHOUT_RUN])
+                .unwrap(),
+            postcard::to_extend(&End::<SecondPaid>::Closed { closed_at_us: 8 }, vec![WITHOUT_RUN]).unwrap(),
         ];
-        let read = ends.map(|end| {
-            let bytes = postcard::to_extend(&end, vec![WITHOUT_NOTIFY_URL]).unwrap();
-            decode::<EndDoc>("k", &bytes).unwrap()
-        });
-        let expected = EndDoc::Paid(PaidDoc { paid, merchant, order_no, style, notify_url: None });
-        assert_eq!(read, [expected, EndDoc::Closed { closed_at_us: 9 }]);
-        assert!(decode::<EndDoc>("k", &[3, 0]).is_err() && decode::<EndDoc>("k", &[]).is_err());
+        let read = written.map(|bytes| decode::<EndDoc>("k", &bytes).unwrap());
+        let doc = |notify_url| {
+            let (paid, merchant, order_no) = (paid.clone(), merchant.clone(), order_no.clone());
+            EndDoc::Paid(PaidDoc { paid, merchant, order_no, style, notify_url, run: UNKNOWN_RUN })
+        };
+        let closed = |closed_at_us| EndDoc::Closed { closed_at_us };
+        assert_eq!(read, [doc(None), closed(9), doc(url()), closed(8)]);
+        assert!(decode::<EndDoc>("k", &[4, 0]).is_err() && decode::<EndDoc>("k", &[]).is_err());
     }
 }

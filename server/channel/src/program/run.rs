@@ -100,9 +100,7 @@ async fn serve_until_stopped(flags: &Start) -> Result<(), ProgramError> {
         ..Options::default()
     };
     let (channel, notifications) = SimulatedChannel::start(ledger, options).await?;
-    // Before anybody is served: what is paid from then on is sent anyway.
-    let untold = sending::untold(&channel, flags.time_scale).await?;
-    let to_send = ToSend { notifications, untold, scale: flags.time_scale };
+    let to_send = ToSend { notifications, scale: flags.time_scale };
     let metrics = Arc::new(Metrics::new());
     let (stop, stopping) = watch::channel(false);
     let app = |face| Arc::new(App { channel: channel.clone(), metrics: Arc::clone(&metrics), face });

@@ -17,7 +17,6 @@ use crate::simulated::SimulatedChannel;
 use post::{Answered, Poster};
 pub use schedule::{TimeScale, wait_after, whole};
 use told::Told;
-pub(crate) use told::untold;
 
 /// How many notifications are under way at most. A server that hangs holds a place for 5 s at a time.
 const UNDER_WAY: usize = 256;
@@ -39,10 +38,8 @@ struct Sender<P> {
 
 /// What there is to send.
 pub(crate) struct ToSend {
-    /// What payers cause from now on.
+    /// What payers cause from now on, and what earlier runs left.
     pub(crate) notifications: Notifications,
-    /// What an earlier run left: see [`untold`].
-    pub(crate) untold: Vec<String>,
     /// How fast it is repeated.
     pub(crate) scale: TimeScale,
 }
@@ -65,10 +62,10 @@ async fn run_with(
     to_send: ToSend,
     mut stop: watch::Receiver<bool>,
 ) {
-    let ToSend { mut notifications, untold, scale } = to_send;
+    let ToSend { mut notifications, scale } = to_send;
     let (told, writer) = told::told(channel.clone());
     let writing = tokio::spawn(writer.run());
-    let resending = tokio::spawn(told::resend(channel.clone(), untold));
+    let resending = tokio::spawn(told::resend(channel.clone(), scale));
     let sender = Arc::new(Sender { channel, metrics, poster, told, scale });
     let places = Arc::new(Semaphore::new(UNDER_WAY));
     loop {

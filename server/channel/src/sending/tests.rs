@@ -81,8 +81,7 @@ impl World {
         let poster = (Server { answer, came: sender }, Mutex::new(0));
         let metrics = Arc::new(Metrics::new());
         let scale = TimeScale::PUBLISHED;
-        let untold = untold(&channel, scale).await.unwrap();
-        let to_send = ToSend { notifications, untold, scale };
+        let to_send = ToSend { notifications, scale };
         let pool = run_with(poster, channel.clone(), metrics, to_send, stopping);
         let pool = tokio::spawn(pool);
         let params = PayParamsWriter::new(merchant, "http://channel/cashier", URL);

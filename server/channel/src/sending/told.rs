@@ -20,10 +20,8 @@ const WAITING: usize = 65_536;
 const TOGETHER: usize = 4_096;
 /// Between two writes.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Rows of the ledger looked at together at the start.
+/// Rows of the ledger looked at together by a start.
 const PAGE: usize = 1_000;
-/// Notifications of earlier runs that a start sends again at most; a number takes some 50 bytes until then.
-const UNTOLD_MAX: usize = 1 << 20;
 /// A pause while too much waits to be sent.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -66,54 +64,42 @@ impl Writer {
     }
 }
 
-/// What an earlier run of the program did not see acknowledged, as far as the schedule would still repeat it: numbers of
-/// payments, the first ones first. Collected before anybody can pay, so that no clock has to tell what was paid before the
-/// start from what has been paid since, which is on its way already.
-pub(crate) async fn untold(channel: &SimulatedChannel, scale: TimeScale) -> Result<Vec<String>, LedgerError> {
+/// Sends again, as there is room for it, what no earlier run of the program saw acknowledged, as far as the schedule
+/// would still repeat it.
+///
+/// It goes through the whole ledger beside everything else, so that a start does not wait for it. What this run takes
+/// meanwhile is on its way already: its documents bear the run's mark, since no clock that may be set back could tell.
+pub(super) async fn resend(channel: SimulatedChannel, scale: TimeScale) {
+    match resend_all(&channel, scale).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "notifications of earlier runs are sent again"),
+        Err(error) => tracing::error!(%error, "notifications of earlier runs cannot be read"),
+    }
+}
+
+async fn resend_all(channel: &SimulatedChannel, scale: TimeScale) -> Result<u64, LedgerError> {
     let inner = channel.inner();
     let started_us = inner.clock.started_us();
-    let (mut after, mut untold) = (None::<String>, Vec::new());
+    let (mut after, mut count) = (None::<String>, 0);
     loop {
         let page = inner.ledger.page::<EndDoc>(after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(untold) };
+        let Some((last, _)) = page.last() else { return Ok(count) };
         after = Some(last.clone());
         for (out_trade_no, end) in page {
             let EndDoc::Paid(end) = end else { continue };
             let still_us = u64::try_from(whole(end.style, scale).as_micros()).unwrap_or(u64::MAX);
             let is_due = end.notify_url.is_some() && end.paid.paid_at_us.saturating_add(still_us) > started_us;
-            if !is_due || inner.ledger.get::<ToldDoc>(&out_trade_no).await?.is_some() {
+            if end.run == inner.run || !is_due || inner.ledger.get::<ToldDoc>(&out_trade_no).await?.is_some() {
                 continue;
             }
-            if untold.len() == UNTOLD_MAX {
-                tracing::warn!(most = UNTOLD_MAX, "too many notifications of an earlier run: the server has to ask");
-                return Ok(untold);
+            while !inner.outbox.is_half_empty() {
+                tokio::time::sleep(BREATH).await;
             }
-            untold.push(out_trade_no);
+            let PaidDoc { paid, merchant, style, notify_url, .. } = end;
+            let news = News { style, out_trade_no, merchant, paid, notify_url };
+            inner.outbox.send(Letter::first(news), Duration::ZERO);
+            count += 1;
         }
         tokio::task::yield_now().await;
     }
-}
-
-/// Sends them again, as there is room for them.
-pub(super) async fn resend(channel: SimulatedChannel, untold: Vec<String>) {
-    let count = untold.len();
-    match resend_all(&channel, untold).await {
-        Ok(()) if count == 0 => {}
-        Ok(()) => tracing::info!(count, "notifications of an earlier run are sent again"),
-        Err(error) => tracing::error!(%error, "notifications of an earlier run cannot be read"),
-    }
-}
-
-async fn resend_all(channel: &SimulatedChannel, untold: Vec<String>) -> Result<(), LedgerError> {
-    let inner = channel.inner();
-    for out_trade_no in untold {
-        let Some(EndDoc::Paid(end)) = inner.ledger.get(&out_trade_no).await? else { continue };
-        while !inner.outbox.is_half_empty() {
-            tokio::time::sleep(BREATH).await;
-        }
-        let PaidDoc { paid, merchant, style, notify_url, .. } = end;
-        let news = News { style, out_trade_no, merchant, paid, notify_url };
-        inner.outbox.send(Letter::first(news), Duration::ZERO);
-    }
-    Ok(())
 }
