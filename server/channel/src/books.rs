@@ -72,12 +72,13 @@ impl LedgerRow {
         taken.saturating_sub(self.refunded.as_ref().map_or(0, |refunded| refunded.amount_minor))
     }
 
+    /// What was paid stays as it was paid: whoever compares the books must see where it is not what was prepaid.
     fn add_order(&mut self, order: OrderDoc) {
-        self.order_no = Some(order.order_no);
-        self.merchant = Some(order.merchant);
-        self.style = Some(order.style);
-        self.amount_minor = Some(order.amount_minor);
-        self.currency = Some(order.currency);
+        self.order_no.get_or_insert(order.order_no);
+        self.merchant.get_or_insert(order.merchant);
+        self.style.get_or_insert(order.style);
+        self.amount_minor.get_or_insert(order.amount_minor);
+        self.currency.get_or_insert(order.currency);
         self.prepaid_at_us = Some(order.prepaid_at_us);
     }
 
@@ -116,4 +117,44 @@ pub(crate) async fn page(ledger: &Ledger, after: Option<&str>, limit: usize) -> 
     }
     // Of each kind the first `limit` were read, so the first `limit` of all of them are complete.
     Ok(rows.into_iter().take(limit).map(|(out_trade_no, row)| LedgerRow { out_trade_no, ..row }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::MemoryLedger;
+    use crate::ledger::document::{PaidDoc, UNKNOWN_RUN};
+    use crate::order::Paid;
+
+    #[tokio::test]
+    async fn a_row_tells_what_was_paid_and_not_what_was_prepaid() {
+        let ledger = Ledger::from(MemoryLedger::new());
+        let order = OrderDoc {
+            merchant: "m".to_owned(),
+            order_no: "o".to_owned(),
+            amount_minor: 7,
+            currency: Currency::CNY,
+            style: ChannelStyle::Wechat,
+            prepaid_at_us: 1,
+            notify_url: None,
+        };
+        let usd = Currency::from_code("USD").unwrap();
+        let paid = Paid { transaction_id: "20".to_owned(), paid_at_us: 5, amount_minor: 8, currency: usd };
+        let (merchant, order_no) = ("other".to_owned(), "another".to_owned());
+        let style = ChannelStyle::Alipay;
+        let end = EndDoc::Paid(PaidDoc { paid, merchant, order_no, style, notify_url: None, run: UNKNOWN_RUN });
+        ledger.insert("paid", &order).await.unwrap();
+        ledger.insert("paid", &end).await.unwrap();
+        ledger.insert("prepaid", &order).await.unwrap();
+        let rows = page(&ledger, None, 10).await.unwrap();
+        let told = |row: &LedgerRow| {
+            (row.merchant.clone(), row.order_no.clone(), row.style, row.amount_minor, row.currency, row.prepaid_at_us)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let expected = [
+            (text("other"), text("another"), Some(style), Some(8), Some(usd), Some(1)),
+            (text("m"), text("o"), Some(ChannelStyle::Wechat), Some(7), Some(Currency::CNY), Some(1)),
+        ];
+        assert_eq!(rows.iter().map(told).collect::<Vec<_>>(), expected);
+    }
 }

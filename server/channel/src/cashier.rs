@@ -8,7 +8,7 @@ use crate::dice::{Cast, Dice};
 use crate::ledger::document::{EndDoc, OrderDoc, PaidDoc};
 use crate::ledger::{Inserted, LedgerError};
 use crate::notification::News;
-use crate::order::Paid;
+use crate::order::{Paid, PrepayId};
 use crate::outbox::Letter;
 use crate::params::{PayParams, prepay_id, read::read};
 use crate::sign::SignatureError;
@@ -107,18 +107,27 @@ impl SimulatedChannel {
     }
 
     /// In WeChat style the order itself stands in the ledger, and the parameters must be its own. Gives the address for
-    /// the news that the order came with.
+    /// the news that the order came with. Parameters without a prepay id say all by themselves; but where their number
+    /// was prepaid it stands for that order and no other.
     async fn check_prepaid(&self, params: &PayParams) -> Result<Option<String>, CashierError> {
-        let Some(prepay) = &params.prepay else { return Ok(None) };
         let inner = self.inner();
-        let order: OrderDoc =
-            inner.ledger.get(&params.out_trade_no).await?.ok_or(CashierError::Malformed("no such prepay id"))?;
-        let is_its_own = *prepay == prepay_id(inner.seed, &params.out_trade_no, order.prepaid_at_us)
-            && order.amount_minor == params.amount_minor
-            && order.currency == params.currency
-            && order.merchant == params.merchant
-            && order.order_no == params.order_no;
-        if is_its_own { Ok(order.notify_url) } else { Err(CashierError::Malformed("not what was prepaid")) }
+        let order: Option<OrderDoc> = inner.ledger.get(&params.out_trade_no).await?;
+        let is_its_own = |order: &OrderDoc| {
+            order.amount_minor == params.amount_minor
+                && order.currency == params.currency
+                && order.merchant == params.merchant
+                && order.order_no == params.order_no
+        };
+        let is_given = |prepay: &PrepayId, order: &OrderDoc| {
+            *prepay == prepay_id(inner.seed, &params.out_trade_no, order.prepaid_at_us)
+        };
+        match (&params.prepay, order) {
+            (Some(_), None) => Err(CashierError::Malformed("no such prepay id")),
+            (Some(prepay), Some(order)) if is_given(prepay, &order) && is_its_own(&order) => Ok(order.notify_url),
+            (None, Some(order)) if is_its_own(&order) => Ok(None),
+            (None, None) => Ok(None),
+            (_, Some(_)) => Err(CashierError::Malformed("not what was prepaid")),
+        }
     }
 
     fn announce(&self, news: News) {

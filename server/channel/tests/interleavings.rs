@@ -206,7 +206,7 @@ fn every_interleaving_of_two_and_three_calls_with_a_crash_anywhere() {
         &[Prepay, Pay, Close],
         &[Prepay, Prepay, Query],
     ] {
-        // The cashier reads once more in WeChat style: of three calls that is a factor in time, and no other races.
+        // The cashier takes the same steps in both styles: three calls in one of them meet all the races.
         let prepaid = asks.contains(&Prepay);
         for style in common::STYLES {
             let is_needed = match style {
