@@ -46,9 +46,11 @@ fn payments(index: &Index<'_>, findings: &mut Vec<Finding>) {
     for end in &index.books.payment_ends {
         *counts.entry(&end.payment_no).or_default() += 1;
         // Money for a round without success ends as paid too, before it goes back; of such a round no payment is left.
+        // Closed ends only what was a payment.
         let outcome = index.outcomes.get(&end.payment_no);
         let is_without_success = outcome.is_some_and(|outcome| outcome.state != OutcomeState::Succeeded);
-        if !index.payments.contains_key(&end.payment_no) && !is_without_success {
+        let may_lack_payment = is_without_success && matches!(end.end, End::Paid { .. });
+        if !index.payments.contains_key(&end.payment_no) && !may_lack_payment {
             findings.push(Finding::PaymentOfNobody { payment_no: end.payment_no.clone() });
         }
     }

@@ -40,6 +40,15 @@ pub(crate) const MONEY: &[Mutation] = &[
         |finding| matches!(finding, Finding::PaymentOfNobody { .. }),
     ),
     (
+        "a closed end of a round without a payment",
+        |world, choose| {
+            let failed = pick(&mut world.books.pay_tasks, choose, |outcome| outcome.state == OutcomeState::Failed);
+            let payment_no = failed.round_id();
+            world.books.payment_ends.push(PaymentEnd { payment_no, end: End::Closed {} });
+        },
+        |finding| matches!(finding, Finding::PaymentOfNobody { .. }),
+    ),
+    (
         "a payment over another amount",
         |world, choose| {
             let round = some_awaiting(world, choose);
