@@ -122,7 +122,8 @@ impl Outbox {
 
     /// Those that are to be sent for the first time, are due, or are under way.
     pub(crate) fn pending(&self) -> usize {
-        // In this order a letter that begins to wait in between counts as pending once more, never as nothing.
+        // In this order a letter that begins to wait in between counts as pending once more. One that passes from waiting
+        // to settled in between is taken off both and may hide another for an instant: a look at a moment, not a promise.
         let repeating = self.repeating();
         self.counts.held.load(Relaxed).saturating_sub(repeating)
     }

@@ -11,7 +11,7 @@ use payrig_channel::wire::authorization::{Call, authorize};
 use payrig_channel::wire::gateway::{self, BizContent, TradeStatus};
 use payrig_channel::wire::wechat::{RefundAmount, RefundCall, State};
 use payrig_channel::wire::{PREPAY, REFUND, close_path, query_path};
-use payrig_channel::{Algorithm, Purpose, Signer};
+use payrig_channel::{Algorithm, Order, Purpose, Signer, Wish};
 
 const NOWHERE: &str = "http://127.0.0.1:9/v1/notify/wechat";
 
@@ -138,6 +138,61 @@ async fn an_order_is_its_own_merchants_in_its_own_currency() {
     gateway(gateway::Method::Refund, "t-1").await;
     assert!(program.admin("/admin/ledger").await["items"][0].get("refunded").is_none());
     assert_eq!(platform.call(Method::POST, REFUND, whole).await.json()["status"], "SUCCESS");
+}
+
+/// The exception: before an Alipay-style order is paid the channel knows nothing of it, and so not whose it is.
+#[tokio::test]
+async fn an_order_that_only_its_parameters_tell_of_is_nobodys_until_it_is_paid() {
+    let (_dir, program) = start(Algorithm::Ed25519);
+    let platform = Platform::of(&program, NOWHERE);
+    let anothers = async |method, number: &str| {
+        let refund_amount_minor = (method == gateway::Method::Refund).then_some(1_234);
+        let biz = BizContent { out_trade_no: number.to_owned(), merchant: "another".to_owned(), refund_amount_minor };
+        let now_s = http_support::now_s();
+        let form = gateway::write_call(&platform.keys.merchant, method, &biz, now_s, &http_support::nonce());
+        let answered = platform.send_form(form).await;
+        gateway::read_answer(&platform.keys.channel, method, &answered.body).expect("a signed answer")
+    };
+    let params = platform.pay_params(ChannelStyle::Alipay, "a-1").await;
+    for method in [gateway::Method::Query, gateway::Method::Refund] {
+        let unknown = anothers(method, "a-1").await;
+        assert_eq!(unknown.sub_code.as_deref(), Some(gateway::TRADE_NOT_EXIST), "{method:?}");
+    }
+    assert_eq!(platform.cashier(&params).await.status, StatusCode::OK);
+    for method in [gateway::Method::Query, gateway::Method::Close, gateway::Method::Refund] {
+        let refused = anothers(method, "a-1").await;
+        assert_eq!(refused.sub_code.as_deref(), Some("ACQ.PARAM_ERROR"), "{method:?}");
+    }
+    let params = platform.pay_params(ChannelStyle::Alipay, "a-2").await;
+    assert_eq!(anothers(gateway::Method::Close, "a-2").await.trade_status, Some(TradeStatus::TradeClosed));
+    assert_eq!(platform.cashier(&params).await.status, StatusCode::CONFLICT);
+}
+
+/// Parameters without a prepay id cannot turn a prepaid number into another order; for the same one they are taken.
+#[tokio::test]
+async fn a_prepaid_number_is_paid_as_what_was_prepaid_only() {
+    let (_dir, program) = start(Algorithm::Ed25519);
+    let platform = Platform::of(&program, NOWHERE);
+    let same = Order {
+        out_trade_no: "t-1",
+        merchant: MERCHANT,
+        order_no: "o-1",
+        amount_minor: 1_234,
+        currency: Currency::CNY,
+        style: ChannelStyle::Alipay,
+    };
+    let pay = async |order| platform.cashier(&platform.params.pay_params(&order, None, &Wish::PLAIN).unwrap()).await;
+    platform.prepay("t-1", None).await;
+    for other in [
+        Order { merchant: "another", ..same },
+        Order { order_no: "another", ..same },
+        Order { amount_minor: 1, ..same },
+        Order { currency: Currency::from_code("USD").unwrap(), ..same },
+    ] {
+        assert_eq!(pay(other).await.status, StatusCode::BAD_REQUEST, "{other:?}");
+    }
+    assert_eq!(platform.state("t-1").await.trade_state, State::NotPay);
+    assert_eq!(pay(same).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
