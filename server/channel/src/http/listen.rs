@@ -137,7 +137,8 @@ mod tests {
             next.read_to_string(&mut answer).await.unwrap();
             answer
         };
-        let (answer, ()) = tokio::join!(waiting, asking);
+        let both = async { tokio::join!(waiting, asking) };
+        let (answer, ()) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("the place was never free");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

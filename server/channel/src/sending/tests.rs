@@ -103,6 +103,12 @@ impl World {
         self.channel.verify(notification)
     }
 
+    /// The next one. Its limit passes in paused time, also while whoever waits for room looks again on and on.
+    async fn next(&mut self) -> (Instant, Notification) {
+        let came = tokio::time::timeout(Duration::from_secs(60), self.came.recv()).await;
+        came.expect("none came").unwrap()
+    }
+
     /// All that came, once nothing waits any more.
     async fn all(&mut self) -> Vec<(Instant, Notification)> {
         while self.channel.notifications_pending() + self.channel.notifications_repeating() > 0 {
@@ -219,12 +225,12 @@ async fn a_restart_with_room_for_one_repeats_them_one_after_another() {
     let mut world = World::start(&ledger, "quiet", |_| Answered::Otherwise(503)).await;
     for number in 0..3 {
         world.pay(ChannelStyle::Alipay, &format!("t-{number}")).await;
-        world.came.recv().await.unwrap();
+        world.next().await;
     }
     world.end().await;
     let mut world = World::start_with_room(1, &ledger, "quiet", |_| Answered::Acknowledged).await;
     for number in 0..3 {
-        let (_, notification) = world.came.recv().await.unwrap();
+        let (_, notification) = world.next().await;
         assert_eq!(world.verify(&notification).unwrap().out_trade_no, format!("t-{number}"));
     }
     world.end().await;
