@@ -1,21 +1,21 @@
 # Every target is one line to remember; CI calls only these. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench perf services services-stop clean
+.PHONY: help run test check bench perf services services-stop services-status clean
 
 RUN_ARGS ?=
 PERF_ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build what it needs and run the mixed scenario against a reference server of its own (under two minutes once built)
 	@cargo build --release -p payrig -p payrig-server $(if $(findstring --channel,$(RUN_ARGS)),-p payrig-channel)
 	@./target/release/payrig run mixed --run-time 60s --warmup 5s $(RUN_ARGS)
 
-test: services ## install and start whatever the tests need, then run every test
-	@cargo build -p payrig -p payrig-server -p payrig-channel
-	@cargo test --workspace --no-fail-fast
+# What the tests' services start is stopped afterwards, however the tests end; what ran before is left alone.
+test: ## install and start whatever the tests need, run every test, stop what was started
+	@scripts/services.sh with sh -c 'cargo build -p payrig -p payrig-server -p payrig-channel && exec cargo test --workspace --no-fail-fast'
 
 check: ## formatting, lints and docs: warnings are errors
 	@cargo fmt --all --check
@@ -31,11 +31,14 @@ perf: ## side by side: ratios against a bare hyper server, in one run (installs 
 	@cargo build --release -p payrig-server -p payrig-channel -p payrig-benches --bins
 	@./target/release/perf $(PERF_ARGS)
 
-services: ## install (only what is missing) what the tests need
-	@scripts/services.sh
+services: ## install (only what is missing) and start RabbitMQ, Redis and MongoDB-compatible servers, on ports of our own
+	@scripts/services.sh start
 
 services-stop: ## stop what `make services` started
 	@scripts/services.sh stop
 
-clean: ## remove what was built; results stay
+services-status: ## what runs where
+	@scripts/services.sh status
+
+clean: services-stop ## remove what was built; results stay
 	@cargo clean
