@@ -10,7 +10,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## build what it needs and run the mixed scenario against a reference server of its own (under two minutes once built)
-	@cargo build --release -p payrig -p payrig-server $(if $(findstring --channel,$(RUN_ARGS)),-p payrig-channel)
+	@cargo build --release -p payrig -p payrig-server $(if $(findstring --channel,$(RUN_ARGS)),-p payrig-channel) \
+	  $(if $(findstring ://,$(RUN_ARGS)),,--no-default-features)
 	@./target/release/payrig run mixed --run-time 60s --warmup 5s $(RUN_ARGS)
 
 # What the tests' services start is stopped afterwards, however the tests end; what ran before is left alone.
@@ -20,6 +21,7 @@ test: ## install and start whatever the tests need, run every test, stop what wa
 check: ## formatting, lints and docs: warnings are errors
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
+	@cargo clippy -p payrig-server --no-default-features -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	@scripts/check-sizes.sh
 

@@ -64,6 +64,15 @@ pub struct RunArgs {
     /// More arguments for that server, as in a shell; repeatable
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "host", help_heading = "Target")]
     pub server_args: Vec<String>,
+    /// The task queue of that server: memory, or amqp://USER:PASSWORD@HOST:PORT/VHOST [default: as the server has it]
+    #[arg(long, value_name = "QUEUE", conflicts_with = "host", help_heading = "Target")]
+    pub queue: Option<String>,
+    /// The result cache of that server: memory, redis://HOST:PORT or redis-cluster://HOST:PORT [default: as the server has it]
+    #[arg(long, value_name = "CACHE", conflicts_with = "host", help_heading = "Target")]
+    pub cache: Option<String>,
+    /// The document store of that server: embedded, memory, or mongodb://HOST:PORT/DATABASE [default: as the server has it]
+    #[arg(long, value_name = "STORE", conflicts_with = "host", help_heading = "Target")]
+    pub store: Option<String>,
     /// The payment channel of that server, with what it is like: simulated or simulated:WORDS in the server's own process, or
     /// http or http:WORDS, a third process that is started and stopped with it [default: as the server has it]
     #[arg(long, value_name = "CHANNEL", conflicts_with = "host", help_heading = "Target")]

@@ -177,8 +177,18 @@ fn target(args: &RunArgs) -> Result<Target, UsageError> {
         return Ok(Target::Running { url: base_url(host)?, doors });
     }
     let server = ChildCommand::new(Role::Server, args.server.as_deref(), &args.server_args).map_err(UsageError)?;
-    let (server, channel) = with_channel(server, args)?;
+    let (server, channel) = with_channel(with_backends(server, args)?, args)?;
     Ok(Target::Child { server, channel, wait: args.server_wait })
+}
+
+/// The server with the backends that were asked for. What they may be is the server's to say.
+fn with_backends(server: ChildCommand, args: &RunArgs) -> Result<ChildCommand, UsageError> {
+    let backends = [("--queue", &args.queue), ("--cache", &args.cache), ("--store", &args.store)];
+    backends.into_iter().try_fold(server, |server, (flag, value)| match value {
+        None => Ok(server),
+        Some(_) if server.value_of(flag).is_some() => usage(format!("{flag} is in --server-args too: name it once")),
+        Some(value) => Ok(server.with([flag.into(), value.into()])),
+    })
 }
 
 /// The server with the channel that was asked for, and the third process that this takes.
@@ -292,6 +302,7 @@ mod tests {
             (&["--channel", "http", "--channel-command", ""], "./target/release/payrig-channel"),
             (&["--channel", "http", "--server-args", "--channel simulated"], "name the channel once"),
             (&["--channel", "http", "--server-args", "--channel=simulated"], "name the channel once"),
+            (&["--queue", "memory", "--server-args", "--queue memory"], "name it once"),
             (&["--api-key", "a b"], "no spaces"),
         ] {
             let error = plan(flags).expect_err(words);

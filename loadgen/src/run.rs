@@ -240,10 +240,30 @@ fn without_secrets(words: impl Iterator<Item = String>) -> Vec<String> {
             match word.split_once('=') {
                 Some((SECRET, _)) => format!("{SECRET}=***"),
                 _ if is_secret => "***".to_owned(),
-                _ => word,
+                _ => without_passwords(&word),
             }
         })
         .collect()
+}
+
+/// A word in which URLs may stand, such as amqp://USER:PASSWORD@HOST, without their passwords.
+fn without_passwords(word: &str) -> String {
+    let mut told = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once("://") {
+        let authority = after.split(['/', '?', '#', ' ', ',', '"', '\'']).next().unwrap_or_default();
+        let (login, host) = authority.rsplit_once('@').unwrap_or_default();
+        let (user, password) = login.split_once(':').unwrap_or_default();
+        told.push_str(before);
+        told.push_str("://");
+        if !password.is_empty() {
+            told.push_str(&format!("{user}:***@{host}"));
+        } else {
+            told.push_str(authority);
+        }
+        rest = &after[authority.len()..];
+    }
+    told + rest
 }
 
 fn code_of(code: u8) -> ExitCode {
@@ -334,5 +354,16 @@ mod tests {
         assert_eq!(told(&["payrig", "run", "--api-key", "SECRET", "-u", "8"]), "payrig run --api-key *** -u 8");
         assert_eq!(told(&["payrig", "--api-key=SECRET", "--seed", "7"]), "payrig --api-key=*** --seed 7");
         assert_eq!(told(&["payrig", "run", "--api-key"]), "payrig run --api-key");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_left_out() {
+        let told = |words: &[&str]| without_secrets(words.iter().map(|word| (*word).to_owned())).join(" ");
+        assert_eq!(told(&["--queue=amqp://u:p@h:1/%2f?prefix=x"]), "--queue=amqp://u:***@h:1/%2f?prefix=x");
+        assert_eq!(
+            told(&["--server-args", "--cache redis://:p@h --store mongodb://u:a@b@h/d"]),
+            "--server-args --cache redis://:***@h --store mongodb://u:***@h/d"
+        );
+        assert_eq!(told(&["-H", "http://127.0.0.1:8080", "redis://u@h"]), "-H http://127.0.0.1:8080 redis://u@h");
     }
 }

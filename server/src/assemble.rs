@@ -10,20 +10,18 @@ use tokio::{
     task::JoinSet,
 };
 
+#[cfg(feature = "mongodb")]
+use crate::store::mongodb::{MongoError, MongoStore};
 use crate::{
     cache::{Cache, memory::MemoryCache},
     clock::Clock,
-    config::{Config, StoreKind},
+    config::{CacheKind, Config, StoreKind},
     dispatch,
     http::{Deadlines, Endpoint, Face, Handed, Listening, serve},
     merchants::{Merchants, Reloading},
     metrics::Metrics,
     parts::{Locks, Parts, SyncMode},
-    queue::{
-        Queue,
-        memory::{MemoryQueue, Wheel},
-        success::Announced,
-    },
+    queue::{memory::Wheel, success::Announced},
     refund::{Desk, Owed},
     runner::{Runner, run_pool},
     service::{Backlog, PayService},
@@ -34,9 +32,7 @@ use crate::{
 };
 
 mod channel;
-
-/// Success messages that may wait for a subscriber; over it they are read from the notices.
-const SUCCESSES: usize = 16_384;
+mod queue;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +50,24 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("cannot open the document store: {0}; --data-dir takes another folder")]
     Store(#[source] CommitError),
+    /// The result cache cannot be reached.
+    #[cfg(feature = "redis")]
+    #[error("cannot use the result cache: {0}")]
+    Cache(#[from] crate::cache::redis::RedisError),
+    /// The database cannot be used as the store.
+    #[cfg(feature = "mongodb")]
+    #[error(transparent)]
+    Mongodb(#[from] MongoError),
     /// The channel's ledger cannot be opened.
     #[error("cannot open the simulated channel's ledger: {0}")]
     Ledger(#[from] LedgerError),
     /// The keys of the channel cannot be used.
     #[error("cannot use the keys of --channel-keys: {0}")]
     Keys(#[source] KeysError),
+    /// RabbitMQ cannot be used.
+    #[cfg(feature = "rabbitmq")]
+    #[error(transparent)]
+    Rabbitmq(#[from] crate::queue::rabbitmq::RabbitError),
     /// The system refuses threads, timers or signals.
     #[error("the system refuses what a server needs: {0}")]
     System(#[from] io::Error),
@@ -78,7 +86,7 @@ pub struct Server {
 
 /// Work that runs once in a process.
 struct Background {
-    wheel: Wheel,
+    wheel: Option<Wheel>,
     notifications: Option<Notifications>,
     announced: Announced,
     owed: Owed,
@@ -98,17 +106,18 @@ impl Server {
         let admin = config.admin_listen.map(|address| bind("admin-listen", address)).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let within = runtime.enter();
-        let store = open_store(&config)?;
         let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new()));
+        let store = runtime.block_on(open_store(&config, &metrics))?;
         let opening = channel::open(&config, public.address, clock, &metrics);
         let (channel, notifications) = runtime.block_on(opening)?;
+        let cache = runtime.block_on(open_cache(&config, clock, &metrics))?;
         let (refunds, owed) = Desk::with_pool();
-        let (queue, wheel) = MemoryQueue::new(config.queue_capacity);
-        let (successes, announced) = dispatch::in_process(SUCCESSES);
+        let queues = runtime.block_on(queue::open(&config, &metrics))?;
+        let queue::Queues { tasks, successes, announced, wheel } = queues;
         let parts = Arc::new(Parts {
             store,
-            cache: Cache::Memory(MemoryCache::new(config.cache_capacity)),
-            queue: Queue::Memory(queue),
+            cache,
+            queue: tasks,
             successes,
             channel,
             clock,
@@ -202,6 +211,8 @@ impl Server {
                 // Nobody announces any more but the sweeper, which has stopped.
                 let _ = stop_dispatch.send(());
                 let _ = dispatching.await;
+                parts.successes.finish().await;
+                parts.queue.finish().await;
                 once.abort_all();
                 while once.join_next().await.is_some() {}
                 // With `--sync on-query`: what was shown is stored before the end.
@@ -215,12 +226,33 @@ impl Server {
     }
 }
 
-fn open_store(config: &Config) -> Result<Store, ServerError> {
-    match config.store {
+#[cfg_attr(
+    not(feature = "mongodb"),
+    expect(unused_variables, clippy::unused_async, reason = "for a store that is somewhere else")
+)]
+async fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Store, ServerError> {
+    match &config.store {
         StoreKind::Memory => Ok(Store::Memory(MemoryStore::default())),
         StoreKind::Embedded => {
             let store = EmbeddedStore::open(&config.data_dir.join("store")).map_err(ServerError::Store)?;
             Ok(Store::Embedded(store))
+        }
+        #[cfg(feature = "mongodb")]
+        StoreKind::Mongodb(settings) => Ok(Store::Mongodb(MongoStore::connect(settings, Arc::clone(metrics)).await?)),
+    }
+}
+
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(unused_variables, clippy::unused_async, reason = "for a cache that is somewhere else")
+)]
+async fn open_cache(config: &Config, clock: Clock, metrics: &Arc<Metrics>) -> Result<Cache, ServerError> {
+    match &config.cache {
+        CacheKind::Memory => Ok(Cache::Memory(MemoryCache::new(config.cache_capacity))),
+        #[cfg(feature = "redis")]
+        CacheKind::Redis(redis) => {
+            let cache = crate::cache::redis::RedisCache::connect(redis.clone(), clock, Arc::clone(metrics)).await?;
+            Ok(Cache::Redis(cache))
         }
     }
 }
@@ -229,7 +261,10 @@ fn spawn(number: usize, node: Node) -> Result<JoinHandle<()>, ServerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name(format!("node-{number}"));
     Ok(thread.spawn(move || {
-        runtime.block_on(node.run());
+        runtime.block_on(async {
+            node.parts.cache.settle_in();
+            node.run().await;
+        });
         runtime.shutdown_background();
     })?)
 }
@@ -287,9 +322,11 @@ fn run_background(
 ) -> (JoinSet<()>, Option<Notifications>, Announced) {
     let Background { wheel, notifications, announced, owed, unsynced, unsynced_work } = background;
     let mut once = JoinSet::new();
-    once.spawn(wheel.run());
-    let Cache::Memory(cache) = parts.cache.clone();
-    once.spawn(async move { cache.run_evictions().await });
+    if let Some(wheel) = wheel {
+        once.spawn(wheel.run());
+    }
+    let cache = parts.cache.clone();
+    once.spawn(async move { cache.run().await });
     if own.workers > 0 {
         once.spawn(sweep::run(Arc::clone(parts), own.stopping.clone()));
         once.spawn(sweep::forget_keys(Arc::clone(parts)));

@@ -138,6 +138,5 @@ pub async fn take_up(parts: &Parts, closing: &Closing) -> Result<(), StoreError>
 
 /// What was wanted has come to its end.
 async fn forget(parts: &Parts, payment_no: RoundId) -> Result<(), StoreError> {
-    parts.store.delete_one(Collection::Closings, payment_no.payment_no()).await?;
-    Ok(())
+    parts.store.forget_one(Collection::Closings, payment_no.payment_no()).await
 }

@@ -12,10 +12,16 @@ use crate::{
     parts::{AcceptMode, Settings, SyncMode},
 };
 
+mod cache;
 mod channel;
+mod queue;
+mod store;
 mod value;
 
+pub use cache::CacheKind;
 pub use channel::ChannelKind;
+pub use queue::QueueKind;
+pub use store::StoreKind;
 pub use value::ConfigError;
 use value::{bad, duration, none_or_more, parsed, positive, some_time};
 
@@ -36,13 +42,15 @@ pub struct RawConfig {
     #[arg(long, value_name = "FILE.toml", env = "PAYRIG_CONFIG")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// Task queue: memory [default: memory]
+    /// Task queue, of success messages too: memory, or RabbitMQ 3.10 or later at amqp://USER:PASSWORD@HOST:PORT/VHOST (%2f
+    /// for the virtual host /), whose queues are called payrig.* or as ?prefix=NAME says [default: memory]
     #[arg(long, value_name = "QUEUE", env = "PAYRIG_QUEUE")]
     pub queue: Option<String>,
-    /// Result cache: memory [default: memory]
+    /// Result cache: memory, redis://USER:PASSWORD@HOST:PORT/DATABASE (HOST:PORT is enough where no more is needed) or
+    /// redis-cluster://HOST:PORT; rediss:// and rediss-cluster:// with TLS [default: memory]
     #[arg(long, value_name = "CACHE", env = "PAYRIG_CACHE")]
     pub cache: Option<String>,
-    /// Document store: embedded, or memory (for benches: keeps nothing) [default: embedded]
+    /// Document store: embedded, memory (for benches: keeps nothing), or mongodb://HOST:PORT/DATABASE [default: embedded]
     #[arg(long, value_name = "STORE", env = "PAYRIG_STORE")]
     pub store: Option<String>,
     /// Payment channel: simulated, simulated:PROFILE such as simulated:latency=0ms,transient=2%,seed=7, or a payrig-channel
@@ -73,7 +81,7 @@ pub struct RawConfig {
     /// How long a payer may take, such as 15m [default: 15m]
     #[arg(long, value_name = "DURATION", env = "PAYRIG_PAY_WINDOW")]
     pub pay_window: Option<String>,
-    /// Messages that may wait in the memory queue [default: 100000]
+    /// Messages that may wait in the task queue; over it submissions are refused with 503 [default: 100000]
     #[arg(long, value_name = "N", env = "PAYRIG_QUEUE_CAPACITY")]
     pub queue_capacity: Option<usize>,
     /// Entries of the memory cache; over it the oldest go first [default: 1000000]
@@ -139,15 +147,6 @@ pub enum Command {
     },
 }
 
-/// Where documents are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StoreKind {
-    /// fjall, in the data folder.
-    Embedded,
-    /// Nowhere.
-    Memory,
-}
-
 /// A validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -159,8 +158,12 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Where attempts and success messages wait.
+    pub queue: QueueKind,
     /// Where documents are kept.
     pub store: StoreKind,
+    /// Where live views are kept.
+    pub cache: CacheKind,
     /// Which payment channel.
     pub channel: ChannelKind,
     /// How the flow behaves.
@@ -248,7 +251,9 @@ impl RawConfig {
             channel,
             merchants: self.checked_merchants()?,
             admin_listen: self.checked_admin_listen()?,
+            queue: self.checked_queue()?,
             store: self.checked_store()?,
+            cache: CacheKind::parse(self.cache.as_deref())?,
             settings: Settings {
                 accept: self.accept.unwrap_or_default(),
                 sync: self.sync.unwrap_or_default(),
@@ -311,16 +316,7 @@ impl RawConfig {
     }
 
     fn checked_store(&self) -> Result<StoreKind, ConfigError> {
-        for (name, value) in [("queue", &self.queue), ("cache", &self.cache)] {
-            if let Some(value) = value.as_deref().filter(|value| *value != "memory") {
-                return Err(bad(name, value, "this version has: memory"));
-            }
-        }
-        match self.store.as_deref() {
-            None | Some("embedded") => Ok(StoreKind::Embedded),
-            Some("memory") => Ok(StoreKind::Memory),
-            Some(other) => Err(bad("store", other, "this version has: embedded, memory")),
-        }
+        store::checked_store(self.store.as_deref())
     }
 
     fn checked_deadlines(&self) -> Result<Deadlines, ConfigError> {

@@ -105,6 +105,15 @@ metrics! {
     cache_hits: Count = Count::default(), "Queries answered from the result cache";
     /// Queries answered from the store.
     cache_misses: Count = Count::default(), "Queries that went to the document store";
+    /// Calls of the result cache that failed: timeout, lost (the connection), refused (by the server), busy (too many
+    /// under way), down (told at once, as it is known not to answer).
+    cache_errors: Family<Named, Count> = Family::default(), "Calls of the result cache that failed, by how";
+    /// Calls of a result cache that is not in this process, by call.
+    cache_latency: Family<Named, Histogram> = Family::new_with_constructor(times), "Calls of a result cache that is not in this process", Seconds;
+    /// Connections to the result cache that were lost or given up.
+    cache_connections_lost: Count = Count::default(), "Connections to the result cache that were lost or given up";
+    /// Entries of the result cache that this program cannot read.
+    cache_unreadable: Count = Count::default(), "Entries of the result cache in a format of another version";
     /// Open tasks looked at by the sweeper.
     swept: Count = Count::default(), "Open tasks looked at by the sweeper";
     /// Rounds that the sweeper sent to the queue again.
@@ -117,6 +126,18 @@ metrics! {
     stage_retry_wait: Histogram = times(), "Intended retry delays of a settled round", Seconds;
     /// All the rest of a settled round.
     stage_own: Histogram = times(), "What the flow itself cost a settled round", Seconds;
+    /// Commands of the MongoDB-compatible store, and how long their answers took.
+    mongodb_command_time: Family<Named, Histogram> = Family::new_with_constructor(times), "From a command of the MongoDB-compatible store to its answer", Seconds;
+    /// Commands of the MongoDB-compatible store without an answer.
+    mongodb_failed: Family<Named, Count> = Family::default(), "Commands of the MongoDB-compatible store without an answer";
+    /// Commands of the MongoDB-compatible store that were tried again.
+    mongodb_retried: Count = Count::default(), "Writes of the MongoDB-compatible store that were tried again";
+    /// Documents that a repeated write found there and that were its own.
+    mongodb_adopted: Count = Count::default(), "Documents that a repeated write found there and that were its own";
+    /// Documents in one insert.
+    mongodb_batch: Histogram = sizes(), "Documents in one insert of the MongoDB-compatible store";
+    /// Whether nobody answers.
+    mongodb_down: Gauge = Gauge::default(), "Whether the MongoDB-compatible store does not answer";
     /// How many submissions share a store call.
     publish_batch: Histogram = sizes(), "Submissions in one call of the store";
     /// How many outcomes share a store call.
@@ -143,6 +164,12 @@ metrics! {
     success_effects: Family<Named, Count> = Family::default(), "Effects that subscribers wrote";
     /// Age of the oldest notice at the sweeper's last look.
     oldest_notice_age_seconds: Gauge = Gauge::default(), "Age of the oldest notice when the sweeper looked last";
+    /// RabbitMQ: messages that were sent, by what became of them. One may be sent several times.
+    rabbitmq_published: Family<Named, Count> = Family::default(), "Messages sent to RabbitMQ, by what became of them";
+    /// RabbitMQ: deliveries that were not just read: come again, of a later version, parked, or acknowledged too late.
+    rabbitmq_deliveries: Family<Named, Count> = Family::default(), "Deliveries of RabbitMQ that were not just read, by what they were";
+    /// RabbitMQ: connections that were lost, found again, blocked and unblocked.
+    rabbitmq_links: Family<Named, Count> = Family::default(), "Connections to RabbitMQ that were lost, found again, blocked or unblocked";
     /// Notifications that were believed and stored; repeats count too.
     notices_taken: Count = Count::default(), "Notifications that were believed and stored";
     /// Notifications and other news of money that were not believed, by why.

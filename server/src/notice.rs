@@ -16,7 +16,7 @@ use crate::{
     },
     parts::Parts,
     refund,
-    store::{DocumentStore as _, Key, StoreError},
+    store::{DocumentStore as _, StoreError},
 };
 
 /// Why the channel's word was not believed.
@@ -152,7 +152,7 @@ pub async fn work_off(parts: &Parts, notice: &Notice) -> Result<(), StoreError> 
         return Ok(());
     }
     show_end(parts, payment_no).await?;
-    parts.store.delete_one(Collection::Notices, payment_no.payment_no()).await?;
+    parts.store.forget_one(Collection::Notices, payment_no.payment_no()).await?;
     let_go(parts, payment_no).await
 }
 
@@ -236,6 +236,5 @@ pub async fn show_end(parts: &Parts, payment_no: RoundId) -> Result<(), StoreErr
 /// # Errors
 /// Where the store does not answer.
 pub async fn let_go(parts: &Parts, round: RoundId) -> Result<(), StoreError> {
-    parts.store.delete(vec![Key::new(Collection::OpenTasks, round.document_id())]).await?;
-    Ok(())
+    parts.store.forget_one(Collection::OpenTasks, round.document_id()).await
 }

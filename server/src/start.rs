@@ -14,9 +14,10 @@ use crate::{
 /// The exit code where a flag or a file is not as expected.
 pub const USAGE: u8 = 2;
 
-/// Structured logs on stderr: warnings, or what `RUST_LOG` says.
+/// Structured logs on stderr: warnings, or what `RUST_LOG` says. The RabbitMQ library's own are left out, which show whole
+/// messages: what goes wrong there is said by whoever uses it.
 pub fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,lapin=off"));
     let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();

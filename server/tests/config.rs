@@ -157,16 +157,17 @@ fn a_bad_file_is_refused_with_the_place() {
 
 #[test]
 fn a_bad_value_is_refused_with_what_was_expected() {
-    let table: [(&[&str], &[&str]); 24] = [
+    let table: [(&[&str], &[&str]); 25] = [
         (&["--listen", "8080"], &["--listen 8080", "127.0.0.1:8080"]),
         (&["--listen", "localhost:8080"], &["--listen localhost:8080", "an address and port"]),
         (&["--listen", "0.0.0.0:0"], &["--listen 0.0.0.0:0", "--allow-anonymous"]),
         (&["--listen", "[::]:0"], &["--listen [::]:0", "--allow-anonymous"]),
         (&["--admin-listen", "0.0.0.0:0"], &["--admin-listen 0.0.0.0:0", "loopback only"]),
         (&["--admin-listen", "0.0.0.0:0", "--allow-anonymous"], &["--admin-listen 0.0.0.0:0", "loopback only"]),
-        (&["--queue", "amqp://localhost"], &["--queue amqp://localhost", "this version has: memory"]),
-        (&["--cache", "redis://localhost"], &["--cache redis://localhost", "this version has: memory"]),
-        (&["--store", "mongodb://localhost"], &["--store mongodb://localhost", "embedded, memory"]),
+        (&["--queue", "kafka://u:secret@h"], &["--queue kafka://h", "memory", "amqp://"]),
+        (&["--cache", "memcached://u:secret@h"], &["--cache memcached://...@h", "memory, redis://"]),
+        (&["--store", "postgres://u:p@localhost"], &["--store postgres://..", "embedded, memory or mongodb://"]),
+        (&["--store", "mongodb://u:p@localhost:port"], &["--store mongodb://"]),
         (&["--channel", "http://localhost"], &["--channel http://localhost", "expected http://HOST:PORT"]),
         (&["--channel", "simulated:latency=fast"], &["--channel simulated:latency=fast", "latency", "40ms"]),
         (&["--channel", "simulated:colour=red"], &["colour"]),
@@ -189,6 +190,41 @@ fn a_bad_value_is_refused_with_what_was_expected() {
     refused(&check(&[], &[("PAYRIG_WORKERS", "many")]), &["many", "--workers"]);
     let allowed = check(&["--listen", "0.0.0.0:0", "--allow-anonymous"], &[]);
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+}
+
+/// The password is nobody's business, neither where the configuration is shown nor where it is wrong.
+#[cfg(feature = "rabbitmq")]
+#[test]
+fn rabbitmq_is_named_without_its_password() {
+    let shown = check(&["--queue", "amqp://u:s3cret@rabbit.example/pay?prefix=blue"], &[]);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    for part in ["rabbit.example:5672", "user: \"u\"", "vhost: \"pay\"", "prefix: \"blue\""] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+    assert!(!shown.stdout.contains("s3cret"), "{}", shown.stdout);
+    let wrong = check(&["--queue", "amqp://u:s3cret@h/a/b"], &[]);
+    assert!(!wrong.stderr.contains("s3cret"), "{}", wrong.stderr);
+    refused(&wrong, &["--queue amqp://h/a/b", "%2f"]);
+}
+
+/// One message and an exit code, not a stack of attempts.
+#[cfg(feature = "rabbitmq")]
+#[test]
+fn a_rabbitmq_that_is_not_there_ends_the_start() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, data) = (format!("amqp://u:s3cret@127.0.0.1:{port}"), folder.path().display().to_string());
+    let ran = run(command(&["--queue", &queue, "--listen", "127.0.0.1:0", "--data-dir", &data]));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    let said = format!("payrig-server: cannot reach RabbitMQ at 127.0.0.1:{port}: ");
+    assert!(ran.stderr.starts_with(&said) && ran.stderr.contains("--queue"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+}
+
+#[cfg(not(feature = "rabbitmq"))]
+#[test]
+fn a_server_without_rabbitmq_says_so() {
+    refused(&check(&["--queue", "amqp://u:s3cret@h"], &[]), &["--queue amqp://h", "built without RabbitMQ"]);
 }
 
 /// A file with one merchant; its path.

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "the cases are tests, of a harness of their own")]
 
 mod contract_support;
+#[cfg(feature = "mongodb")]
+mod mongo_support;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -27,6 +29,10 @@ fn main() {
                 Opened::new(Store::Embedded(store), time, folder)
             },
         },
+        #[cfg(feature = "mongodb")]
+        mongodb(mongo_support::main_server(), |time| on_mongodb(&mongo_support::main_server(), time)),
+        #[cfg(feature = "mongodb")]
+        mongodb(mongo_support::second_server(), |time| on_mongodb(&mongo_support::second_server(), time)),
     ];
     let cases = cases![Threads:
         groups_go_in_up_to_the_first_that_exists, each_of_many_groups_has_its_own_answer, nothing_is_asked_and_answered,
@@ -35,6 +41,18 @@ fn main() {
         ranges_by_time, pages_meet_everything_once, an_answered_write_is_seen_by_all,
     ];
     contract_support::main("store", &backends, &cases);
+}
+
+#[cfg(feature = "mongodb")]
+fn mongodb(server: mongo_support::Server, open: fn(contract_support::Time) -> Opened<Store>) -> Backend<Store> {
+    Backend { name: server.name, missing: server.missing, open }
+}
+
+#[cfg(feature = "mongodb")]
+fn on_mongodb(server: &mongo_support::Server, time: contract_support::Time) -> Opened<Store> {
+    let place = mongo_support::Place::fresh(server);
+    let store = mongo_support::store_now(&place.url());
+    Opened::new(Store::Mongodb(store), time, place)
 }
 
 /// A document that tells who wrote it.

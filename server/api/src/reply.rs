@@ -156,12 +156,16 @@ pub struct Transaction {
 /// What `/healthz` and `/readyz` answer when all is well.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `ok` or `ready`.
+    /// `ok`; `ready`, or `degraded` where a server is ready and does without its result cache.
     pub status: String,
     /// Of a ready server whose payment channel is a program of its own: `closed` (it answers), `half-open` (it is tried
     /// again) or `open` (it does not answer, and attempts wait for it). A server is ready all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_breaker: Option<String>,
+    /// Of a ready server whose result cache is not in its own process: `up`, or `down` (queries are answered from the
+    /// document store). A server is ready all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
 }
 
 /// A [`Task`] of which only id and state are asked for.

@@ -34,9 +34,9 @@ pub(super) async fn open(
 ) -> Result<(Channel, Option<Notifications>), ServerError> {
     match &config.channel {
         ChannelKind::Simulated(profile) => {
-            let ledger = match config.store {
+            let ledger = match &config.store {
                 StoreKind::Memory => Ledger::Memory(MemoryLedger::new()),
-                StoreKind::Embedded => Ledger::open(&config.data_dir.join("channel-ledger"))?,
+                _ => Ledger::open(&config.data_dir.join("channel-ledger"))?,
             };
             let cashier_url = format!("http://{address}/simulated/cashier");
             let options = Options { profile: profile.clone(), cashier_url, ..Options::default() };

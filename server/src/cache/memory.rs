@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{CacheError, Entry, KEPT, KEPT_SHOWN, ResultCache};
-use crate::model::TaskId;
+use crate::model::{TaskId, Version};
 
 /// How often entries that are due are looked for: the wheel's grain.
 const TICK: Duration = Duration::from_secs(1);
@@ -196,8 +196,10 @@ impl ResultCache for MemoryCache {
         Ok(())
     }
 
-    async fn evict(&self, task: TaskId) -> Result<(), CacheError> {
-        if let entry::Entry::Occupied(kept) = self.inner.entries.entry(task) {
+    async fn evict(&self, task: TaskId, up_to: Version) -> Result<(), CacheError> {
+        if let entry::Entry::Occupied(kept) = self.inner.entries.entry(task)
+            && kept.get().entry.view.version() <= up_to
+        {
             self.forget(kept);
         }
         Ok(())

@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::model::{TaskId, TaskView};
+use crate::model::{TaskId, TaskView, Version};
 
 mod any;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
-pub use any::Cache;
+pub use any::{Cache, CacheStats};
 
 /// How long an entry lives after its last change, whatever happens.
 pub const KEPT: Duration = Duration::from_secs(30);
@@ -37,6 +39,20 @@ pub trait ResultCache: Send + Sync {
     /// Where the cache cannot be reached.
     fn put(&self, entry: Entry) -> impl Future<Output = Result<(), CacheError>> + Send;
 
+    /// Keeps many entries, each like [`put`](Self::put), and as far as the cache can all at once.
+    ///
+    /// # Errors
+    /// Where one of them was not kept for want of the cache; the others may have been.
+    fn put_all(&self, entries: Vec<Entry>) -> impl Future<Output = Result<(), CacheError>> + Send {
+        async move {
+            let mut kept = Ok(());
+            for entry in entries {
+                kept = kept.and(self.put(entry).await);
+            }
+            kept
+        }
+    }
+
     /// The task's entry.
     ///
     /// # Errors
@@ -49,9 +65,15 @@ pub trait ResultCache: Send + Sync {
     /// Where the cache cannot be reached.
     fn shown_final(&self, task: TaskId) -> impl Future<Output = Result<(), CacheError>> + Send;
 
-    /// Forgets the task's entry.
+    /// Forgets the task's entry if it is of this version or an older one: what came since is somebody else's.
     ///
     /// # Errors
     /// Where the cache cannot be reached.
-    fn evict(&self, task: TaskId) -> impl Future<Output = Result<(), CacheError>> + Send;
+    fn evict(&self, task: TaskId, up_to: Version) -> impl Future<Output = Result<(), CacheError>> + Send;
+
+    /// Since when (microseconds since the epoch) this process has had every answer of the cache. Whatever it has shown
+    /// or written while it had none may be newer than what the cache holds, so an older fact is not believed.
+    fn trusted_since_us(&self) -> u64 {
+        0
+    }
 }

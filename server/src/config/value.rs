@@ -37,6 +37,13 @@ pub(super) fn bad(name: &'static str, value: impl std::fmt::Display, expected: i
     ConfigError::Value { name, value: format!("{value}"), expected: expected.into() }
 }
 
+/// A URL without user and password: it is shown, in messages and logs.
+pub(super) fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // The last one: a password may have one in it that somebody forgot to write as %40.
+    rest.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("{scheme}://{rest}"))
+}
+
 pub(super) fn parsed<T: FromStr>(name: &'static str, value: &str, expected: &str) -> Result<T, ConfigError> {
     value.parse().map_err(|_| bad(name, value, expected))
 }

@@ -118,8 +118,7 @@ async fn let_go(parts: &Parts, done: &[RoundId]) -> Result<(), StoreError> {
     }
     let notices = done.iter().map(|done| Key::new(Collection::Notices, done.payment_no()));
     let opens = done.iter().map(|done| Key::new(Collection::OpenTasks, done.document_id()));
-    parts.store.delete(notices.chain(opens).collect()).await?;
-    Ok(())
+    parts.store.forget(notices.chain(opens).collect()).await
 }
 
 /// Publishes and serves every subscriber until told to stop; then all that is in the queues is worked off.

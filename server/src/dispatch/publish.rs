@@ -69,14 +69,18 @@ impl Publisher {
 
 async fn publish(parts: &Parts, batch: &[Arc<Success>]) {
     parts.metrics.success_published.inc_by(u64::try_from(batch.len()).unwrap_or(u64::MAX));
-    for (subscriber, queue) in SUBSCRIBERS.iter().zip(parts.successes.queues()) {
-        offer(parts, subscriber, queue, batch).await;
+    let left = parts.successes.publish(batch).await;
+    for (subscriber, left) in SUBSCRIBERS.iter().zip(left) {
+        count_left(parts, subscriber, left);
     }
 }
 
 /// Offers messages to one subscriber; what its queue has no room for is counted and stays in the store.
 pub(super) async fn offer(parts: &Parts, subscriber: &Subscriber, queue: &SubscriberQueue, batch: &[Arc<Success>]) {
-    let left = queue.offer(batch).await;
+    count_left(parts, subscriber, queue.offer(batch).await);
+}
+
+fn count_left(parts: &Parts, subscriber: &Subscriber, left: usize) {
     if left > 0 {
         let counter = parts.metrics.success_left.get_or_create(&Named { name: subscriber.name }).clone();
         counter.inc_by(u64::try_from(left).unwrap_or(u64::MAX));

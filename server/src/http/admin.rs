@@ -37,7 +37,8 @@ struct Books {
     queue_delayed: usize,
     queue_unacknowledged: usize,
     successes_waiting: usize,
-    cache_entries: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_entries: Option<usize>,
     notifications_pending: usize,
     now_us: u64,
 }
@@ -45,14 +46,13 @@ struct Books {
 /// `GET /admin/books`.
 pub(super) fn collections(parts: &Parts) -> Answer {
     let QueueStats { waiting, delayed, unacknowledged, .. } = parts.queue.stats();
-    let crate::cache::Cache::Memory(cache) = &parts.cache;
     let books = Books {
         collections: Collection::ALL.map(Collection::name).to_vec(),
         queue_waiting: waiting,
         queue_delayed: delayed,
         queue_unacknowledged: unacknowledged,
         successes_waiting: parts.successes.waiting(),
-        cache_entries: cache.len(),
+        cache_entries: parts.cache.stats().entries,
         // Of a channel that is a program of its own these are in its own books.
         notifications_pending: parts
             .channel

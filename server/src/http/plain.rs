@@ -25,8 +25,8 @@ pub(super) fn health(parts: &Parts) -> Answer {
     reply::json(StatusCode::OK, Bytes::from_static(b"{\"status\":\"ok\"}"))
 }
 
-/// `GET /readyz`: the store answers. Whether the channel does is told and does not matter: without it tasks are accepted
-/// and wait.
+/// `GET /readyz`: the store answers. Whether the channel and the result cache do is told and does not matter: without the
+/// one tasks are accepted and wait, without the other queries are answered from the store.
 pub(super) async fn ready(parts: &Parts) -> Answer {
     let answers = match parts.store.broken() {
         Some(broken) => Err(broken),
@@ -35,7 +35,10 @@ pub(super) async fn ready(parts: &Parts) -> Answer {
     match answers {
         Ok(_) => {
             let channel_breaker = parts.channel.http().map(|channel| channel.stats().breaker.name().to_owned());
-            reply::value(StatusCode::OK, &Health { status: "ready".to_owned(), channel_breaker })
+            let cache = parts.cache.stats();
+            let status = if cache.up { "ready" } else { "degraded" }.to_owned();
+            let cache = cache.connections.map(|_| if cache.up { "up" } else { "down" }.to_owned());
+            reply::value(StatusCode::OK, &Health { status, channel_breaker, cache })
         }
         Err(error) => {
             tracing::warn!(%error, "not ready");
@@ -62,9 +65,14 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     gauge(&mut text, "queue_delayed", "Messages that wait for their time", queue.delayed);
     gauge(&mut text, "queue_unacknowledged", "Deliveries that are not acknowledged", queue.unacknowledged);
     gauge(&mut text, "queue_age_microseconds", "Age of the message delivered last, while others wait", oldest_us);
+    #[cfg(feature = "rabbitmq")]
+    if let Some(queue) = parts.queue.rabbitmq() {
+        let help = "Whether RabbitMQ is there and takes messages: 1, or 0";
+        gauge(&mut text, "rabbitmq_available", help, u8::from(queue.is_available()));
+        gauge(&mut text, "rabbitmq_parked", "Messages in RabbitMQ that nobody can work with", queue.parked());
+    }
     successes(&mut text, parts);
-    let crate::cache::Cache::Memory(cache) = &parts.cache;
-    gauge(&mut text, "cache_entries", "Entries of the result cache", cache.len());
+    cache(&mut text, parts);
     channel(&mut text, &parts.channel);
     if let Store::Embedded(store) = &parts.store {
         commits(&mut text, &store.stats());
@@ -74,6 +82,18 @@ pub(super) fn metrics(parts: &Parts) -> Answer {
     let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, openmetrics);
     answer
+}
+
+/// The result cache: whether it answers, and what is known of it here.
+fn cache(text: &mut String, parts: &Parts) {
+    let stats = parts.cache.stats();
+    gauge(text, "cache_up", "Whether the result cache answers", u8::from(stats.up));
+    if let Some(entries) = stats.entries {
+        gauge(text, "cache_entries", "Entries of the result cache", entries);
+    }
+    if let Some(connections) = stats.connections {
+        gauge(text, "cache_connections", "Connections to the result cache that answer", connections);
+    }
 }
 
 /// Success messages that wait, by subscriber.

@@ -70,7 +70,7 @@ impl Order {
 }
 
 /// The message that a payment has paid its order; its id is the payment's number.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Success {
     /// What paid.
     pub payment_no: RoundId,

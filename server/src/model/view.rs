@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use payrig_api::{PaymentState, TaskState, reply};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -21,12 +22,29 @@ pub struct Version {
     rank: u8,
 }
 
+impl Version {
+    /// The version of a settled round whose payment, if there is one, awaits its payer.
+    #[must_use]
+    pub const fn settled(round: u8) -> Self {
+        Self { round, attempt: u8::MAX, rank: SETTLED }
+    }
+
+    /// Three bytes in the same order as the versions.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 3] {
+        [self.round, self.attempt, self.rank]
+    }
+}
+
+/// The rank of a round with an outcome.
+const SETTLED: u8 = 3;
+
 /// The largest rendered reply that is kept with its view: long lists of items are rendered again, so that the cache's
 /// memory is not theirs.
 const KEPT_BODY_MAX: usize = 4_096;
 
 /// A payment as it is shown.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PaymentView {
     /// Its number.
     pub payment_no: RoundId,
@@ -41,7 +59,7 @@ pub struct PaymentView {
 }
 
 /// A task as it is shown. Immutable: a change is a new view.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskView {
     /// The task.
     pub task: Arc<PayTask>,
@@ -63,6 +81,7 @@ pub struct TaskView {
     pub stages: Stages,
     /// The payment, once it succeeded.
     pub payment: Option<PaymentView>,
+    #[serde(skip)]
     body: OnceLock<Bytes>,
 }
 
@@ -138,8 +157,10 @@ impl TaskView {
             TaskState::Queued => 0,
             TaskState::Running => 1,
             TaskState::Retrying => 2,
-            _ if self.payment.as_ref().is_some_and(|payment| payment.state != PaymentState::AwaitingPayer) => 4,
-            _ => 3,
+            _ if self.payment.as_ref().is_some_and(|payment| payment.state != PaymentState::AwaitingPayer) => {
+                SETTLED + 1
+            }
+            _ => SETTLED,
         };
         Version { round: self.round, attempt: if self.state.is_settled() { u8::MAX } else { self.attempt }, rank }
     }
@@ -154,6 +175,12 @@ impl TaskView {
             }
             _ => false,
         }
+    }
+
+    /// Whether nothing at all will change it any more: a failed round may still be followed by another.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_final() && self.state != TaskState::Failed
     }
 
     /// The reply's JSON; rendered at most once, unless it is large.

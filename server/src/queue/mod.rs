@@ -7,6 +7,8 @@ use crate::model::{HistoryEntry, OpenTask, Stages};
 
 mod any;
 pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 pub mod success;
 
 pub use any::Queue;
@@ -90,13 +92,14 @@ pub trait TaskQueue: Send + Sync {
     /// Where the queue is closed or cannot be reached; then none or some were taken.
     fn offer(&self, messages: Vec<Message>) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Sends a message that is delivered after a delay.
+    /// Sends a message that is delivered after a delay, or a little later.
     ///
     /// # Errors
     /// As [`offer`](Self::offer), and [`QueueError::Full`].
     fn offer_after(&self, message: Message, delay: Duration) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Waits for messages and takes at most so many. An empty answer means that the queue is closed and drained.
+    /// Waits for messages and takes at most so many. An empty answer means that the queue is closed, and drained of what
+    /// only this process has.
     fn poll(&self, at_most: usize) -> impl Future<Output = Vec<Delivery>> + Send;
 
     /// The delivery's effect is stored.

@@ -260,7 +260,7 @@ pub async fn forget_expired_keys(parts: &Parts, expired: &[IdempotencyKey]) -> R
         }
     }
     if !gone.is_empty() {
-        parts.store.delete(gone).await?;
+        parts.store.forget(gone).await?;
     }
     Ok(())
 }
@@ -385,6 +385,5 @@ async fn refuse(parts: &Parts, open: &OpenTask, refusal: Refusal) -> Result<(), 
     let outcome =
         runner::outcome(open, OutcomeState::Refused, open.attempts_before, reason, now_us, Progress::default());
     parts.store.insert_one(Document::PayTask(Arc::new(outcome))).await?;
-    parts.store.delete_one(Collection::OpenTasks, open.round_id().document_id()).await?;
-    Ok(())
+    parts.store.forget_one(Collection::OpenTasks, open.round_id().document_id()).await
 }

@@ -123,10 +123,10 @@ impl Publisher {
     }
 }
 
-/// A batch that is stored: what is accepted and to be sent, and what met a conflict.
+/// A batch that is stored: what is accepted, to be shown and to be sent, and what met a conflict.
 #[derive(Default)]
 struct Stored {
-    messages: Vec<Message>,
+    accepted: Vec<Accepting>,
     undecided: Vec<HandedIn>,
 }
 
@@ -139,8 +139,7 @@ async fn store(parts: &Parts, batch: Vec<HandedIn>) -> Stored {
         Ok(whole) => {
             for (handed_in, whole) in batch.into_iter().zip(whole) {
                 if whole {
-                    let message = handed_in.answer(parts, Ok(Ok(Accepted::New))).await;
-                    stored.messages.extend(message);
+                    stored.accepted.extend(handed_in.conclude(parts, Ok(Ok(Accepted::New))).await);
                 } else {
                     stored.undecided.push(handed_in);
                 }
@@ -149,7 +148,7 @@ async fn store(parts: &Parts, batch: Vec<HandedIn>) -> Stored {
         Err(error) => {
             tracing::warn!(%error, submissions = batch.len(), "submissions were not stored");
             for handed_in in batch {
-                handed_in.answer(parts, Err(copy(&error))).await;
+                handed_in.conclude(parts, Err(copy(&error))).await;
             }
         }
     }
@@ -158,21 +157,50 @@ async fn store(parts: &Parts, batch: Vec<HandedIn>) -> Stored {
 
 impl Stored {
     fn is_done(&self) -> bool {
-        self.messages.is_empty() && self.undecided.is_empty()
+        self.accepted.is_empty() && self.undecided.is_empty()
     }
 
-    /// Sends and decides; those that met a conflict keep nobody else waiting.
+    /// Shows, sends and decides; those that met a conflict keep nobody else waiting.
     async fn follow_up(self, parts: &Parts) {
         let decisions = self.undecided.into_iter().map(|handed_in| decide(parts, handed_in));
-        futures_util::join!(offer(parts, self.messages), join_all(decisions));
+        futures_util::join!(show_and_send(parts, self.accepted), join_all(decisions));
     }
+}
+
+/// A round that is accepted and stored.
+struct Accepting {
+    view: Arc<TaskView>,
+    fact_at_us: u64,
+    message: Option<Message>,
+    /// Whoever must not be told before the cache has it.
+    waiting: Option<Waiting>,
+}
+
+/// Shows rounds in the cache and sends them to the queue, each all at once: which of the two is first does not matter,
+/// as the runner's views are newer than these.
+async fn show_and_send(parts: &Parts, accepted: Vec<Accepting>) {
+    let (mut entries, mut messages, mut waiting) = (Vec::with_capacity(accepted.len()), Vec::new(), Vec::new());
+    for accepting in accepted {
+        let view = accepting.view;
+        entries.push(Entry { view: Arc::clone(&view), fact_at_us: accepting.fact_at_us });
+        messages.extend(accepting.message);
+        waiting.extend(accepting.waiting.map(|waiting| (waiting, view)));
+    }
+    let shown = async {
+        // A cache that cannot be had costs the next queries a read of the store each.
+        let _ = parts.cache.put_all(entries).await;
+        for (waiting, view) in waiting {
+            let _ = waiting.send(Ok(Taken::New(view)));
+        }
+    };
+    futures_util::join!(shown, offer(parts, messages));
 }
 
 /// Decides a round that met a conflict.
 async fn decide(parts: &Parts, handed_in: HandedIn) {
     let answer = accept::decide(parts, &handed_in.open).await;
-    let message = handed_in.answer(parts, answer).await;
-    offer(parts, message.into_iter().collect()).await;
+    let accepted = handed_in.conclude(parts, answer).await;
+    show_and_send(parts, accepted.into_iter().collect()).await;
 }
 
 async fn offer(parts: &Parts, messages: Vec<Message>) {
@@ -185,32 +213,35 @@ async fn offer(parts: &Parts, messages: Vec<Message>) {
 }
 
 impl HandedIn {
-    /// Tells whoever waits; gives the message of a round that was accepted, where somebody works on it.
-    async fn answer(self, parts: &Parts, answer: Answer) -> Option<Message> {
+    /// Tells whoever waits what came of it; gives back a round that was accepted. Of a first round the cache cannot hold
+    /// anything that the answer would contradict, so nobody waits for the cache then.
+    async fn conclude(self, parts: &Parts, answer: Answer) -> Option<Accepting> {
         let Self { open, waiting } = self;
         let now_us = parts.clock.now_us();
-        let taken = match answer {
+        let refused = match answer {
             Ok(Ok(Accepted::New)) => {
                 parts.metrics.accepted.inc();
                 let view = Arc::new(TaskView::queued(&open));
-                // Shown before it is sent: the runner's views are newer than this one.
-                let _ = parts.cache.put(Entry { view: Arc::clone(&view), fact_at_us: now_us }).await;
-                Ok(Taken::New(view))
+                let mut accepting = Accepting { view, fact_at_us: now_us, message: None, waiting };
+                if open.round == 1
+                    && let Some(waiting) = accepting.waiting.take()
+                {
+                    let _ = waiting.send(Ok(Taken::New(Arc::clone(&accepting.view))));
+                }
+                accepting.message = (!parts.settings.accept_only).then(|| Message::first(open, now_us));
+                return Some(accepting);
             }
             Ok(Ok(Accepted::Repeat(round))) => Ok(Taken::Repeat(round)),
             Ok(Err(refusal)) => Err(refusal.into()),
             Err(error) => Err(error.into()),
         };
-        let accepted = matches!(taken, Ok(Taken::New(_)));
-        match waiting {
-            Some(waiting) => drop(waiting.send(taken)),
-            None if !accepted => {
-                tracing::warn!(task_id = %open.task.task_id, "a task that was accepted early is lost");
-                let _ = parts.cache.evict(open.task.task_id).await;
-            }
-            None => {}
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(refused);
+        } else {
+            tracing::warn!(task_id = %open.task.task_id, "a task that was accepted early is lost");
+            let _ = parts.cache.evict(open.task.task_id, TaskView::queued(&open).version()).await;
         }
-        (accepted && !parts.settings.accept_only).then(|| Message::first(open, now_us))
+        None
     }
 }
 

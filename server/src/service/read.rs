@@ -12,7 +12,7 @@ use crate::{
     store::StoreError,
 };
 
-/// How long an entry that is not final is believed, from the time at which it was true.
+/// How long an entry that something may follow is believed, from the time at which it was true.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
 
 /// The newest that the store knows of a task.
@@ -31,8 +31,8 @@ pub enum Latest {
 pub async fn view(parts: &Parts, task: TaskId) -> Result<Option<Arc<TaskView>>, StoreError> {
     let cached = parts.cache.get(task).await.ok().flatten();
     let now_us = parts.clock.now_us();
-    if let Some(Entry { view, fact_at_us }) = &cached
-        && (view.is_final() || now_us.saturating_sub(*fact_at_us) < micros(BELIEVED_FOR))
+    if let Some(entry @ Entry { view, .. }) = &cached
+        && is_believed(parts, entry, now_us)
     {
         parts.metrics.cache_hits.inc();
         return Ok(Some(Arc::clone(view)));
@@ -54,6 +54,13 @@ pub async fn view(parts: &Parts, task: TaskId) -> Result<Option<Arc<TaskView>>, 
     };
     let _ = parts.cache.put(Entry { view: Arc::clone(&view), fact_at_us: now_us }).await;
     Ok(Some(view))
+}
+
+/// Whether an entry answers alone. A failed round may be followed by a retry that this entry's writer could not see, and
+/// a cache that was away meanwhile may hold less than what was shown from the store in its stead.
+fn is_believed(parts: &Parts, entry: &Entry, now_us: u64) -> bool {
+    let is_young = now_us.saturating_sub(entry.fact_at_us) < micros(BELIEVED_FOR);
+    entry.view.is_over() || (is_young && entry.fact_at_us >= parts.cache.trusted_since_us())
 }
 
 /// A success that awaited its payer when it was cached: no round follows it, so only its payment's end can be news.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mongodb")]
+use super::mongodb::MongoStore;
 use super::{DocumentStore, Group, Key, StoreError, embedded::EmbeddedStore, memory::MemoryStore};
 use crate::model::{
     Closing, Collection, Document, IdempotencyKey, Notice, OpenTask, Order, OrderKey, OrderPaid, OrderSettlement,
@@ -15,6 +17,9 @@ pub enum Store {
     Embedded(EmbeddedStore),
     /// Keeps nothing.
     Memory(MemoryStore),
+    /// A MongoDB-compatible database.
+    #[cfg(feature = "mongodb")]
+    Mongodb(MongoStore),
 }
 
 macro_rules! each {
@@ -22,6 +27,8 @@ macro_rules! each {
         match $self {
             Self::Embedded($store) => $call,
             Self::Memory($store) => $call,
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb($store) => $call,
         }
     };
 }
@@ -33,6 +40,9 @@ impl Store {
         match self {
             Self::Embedded(store) => store.broken(),
             Self::Memory(_) => None,
+            // What it cannot do now it may do later.
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(_) => None,
         }
     }
 }
@@ -44,6 +54,10 @@ impl DocumentStore for Store {
 
     async fn delete(&self, keys: Vec<Key>) -> Result<Vec<bool>, StoreError> {
         each!(self, store => store.delete(keys).await)
+    }
+
+    async fn forget(&self, keys: Vec<Key>) -> Result<(), StoreError> {
+        each!(self, store => store.forget(keys).await)
     }
 
     async fn get(&self, collection: Collection, id: &str) -> Result<Option<Document>, StoreError> {
@@ -139,5 +153,13 @@ impl Store {
     /// As [`DocumentStore::delete`].
     pub async fn delete_one(&self, collection: Collection, id: String) -> Result<bool, StoreError> {
         Ok(self.delete(vec![Key::new(collection, id)]).await?.first() == Some(&true))
+    }
+
+    /// Deletes one document; whether it was there is not told.
+    ///
+    /// # Errors
+    /// As [`DocumentStore::delete`].
+    pub async fn forget_one(&self, collection: Collection, id: String) -> Result<(), StoreError> {
+        self.forget(vec![Key::new(collection, id)]).await
     }
 }

@@ -10,6 +10,8 @@ mod codec;
 pub mod embedded;
 pub mod gate;
 pub mod memory;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 
 pub use any::Store;
 
@@ -82,6 +84,15 @@ pub trait DocumentStore: Send + Sync {
     /// # Errors
     /// As [`insert`](Self::insert).
     fn delete(&self, keys: Vec<Key>) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+
+    /// Deletes in this order, a key after those before it; which were there is not told, so that a store that cannot tell
+    /// many apart at once deletes them at once all the same.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert). It may be done again.
+    fn forget(&self, keys: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move { self.delete(keys).await.map(drop) }
+    }
 
     /// The document with this id.
     ///

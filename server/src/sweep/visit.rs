@@ -90,7 +90,9 @@ async fn visit_unsettled(parts: &Arc<Parts>, open: &Arc<OpenTask>, is_lost: bool
     if !is_lost && may_be_put_off(parts, open, now_us, stats.delayed) {
         return Ok(());
     }
-    let idle = stats.waiting == 0 && stats.unacknowledged == 0;
+    // What others have in their hands is not seen from here: by and by it is in the cache, or lost with them.
+    let is_with_others = !parts.queue.dies_with_the_process() && now_us < open.accepted_at_us + micros(BEHIND);
+    let idle = stats.waiting == 0 && stats.unacknowledged == 0 && !is_with_others;
     if is_lost || idle || open.accepted_at_us + micros(BEHIND) < stats.delivering_since_us {
         parts.metrics.swept_requeued.inc();
         let message = Message::first(Arc::clone(open), now_us);

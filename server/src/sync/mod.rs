@@ -90,7 +90,7 @@ pub async fn store(parts: &Parts, finished: Vec<Finished>) -> Result<Vec<Verdict
     let groups = finished.iter().map(documents).collect();
     let inserted = parts.store.insert(groups).await?;
     let mut verdicts = Vec::with_capacity(finished.len());
-    let mut done = Vec::new();
+    let (mut done, mut shown) = (Vec::new(), Vec::new());
     for (finished, inserted) in finished.into_iter().zip(inserted) {
         let (verdict, finished) = decide(parts, finished, inserted).await?;
         if verdict == Verdict::Won {
@@ -99,13 +99,14 @@ pub async fn store(parts: &Parts, finished: Vec<Finished>) -> Result<Vec<Verdict
                 done.push(Key::new(Collection::OpenTasks, finished.outcome.round_id().document_id()));
             }
             count(parts, &finished.outcome);
-            show(parts, &finished, fact_at_us).await;
+            shown.extend(entry(&finished, fact_at_us));
         }
         verdicts.push(verdict);
     }
-    if !done.is_empty()
-        && let Err(error) = parts.store.delete(done).await
-    {
+    let forgotten = async { if done.is_empty() { Ok(()) } else { parts.store.forget(done).await } };
+    // A cache that cannot be had costs the next queries a read of the store each, nothing else.
+    let (_, forgotten) = futures_util::join!(parts.cache.put_all(shown), forgotten);
+    if let Err(error) = forgotten {
         // They are final; the sweeper finds and deletes them.
         tracing::warn!(%error, "open tasks of ended rounds were not deleted yet");
     }
@@ -140,11 +141,10 @@ async fn decide(parts: &Parts, mut finished: Finished, inserted: usize) -> Resul
     Ok((verdict, finished))
 }
 
-async fn show(parts: &Parts, finished: &Finished, fact_at_us: u64) {
-    let outcome = &finished.outcome;
-    let Some(view) = TaskView::settled(outcome, finished.payment.as_deref(), None) else { return };
-    // A cache that cannot be had costs the next query a read of the store, nothing else.
-    let _ = parts.cache.put(Entry { view: Arc::new(view), fact_at_us }).await;
+/// An outcome as the cache shows it.
+fn entry(finished: &Finished, fact_at_us: u64) -> Option<Entry> {
+    let view = TaskView::settled(&finished.outcome, finished.payment.as_deref(), None)?;
+    Some(Entry { view: Arc::new(view), fact_at_us })
 }
 
 /// Counts an outcome that is stored.

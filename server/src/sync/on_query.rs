@@ -12,11 +12,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use super::{Finished, Verdict, show, store};
+use super::{Finished, Verdict, entry, store};
 use crate::{
     cache::{KEPT, ResultCache as _},
     closing,
-    model::{OpenTask, OutcomeState, RoundId},
+    model::{OpenTask, OutcomeState, RoundId, Version},
     parts::Parts,
     store::StoreError,
 };
@@ -63,7 +63,10 @@ impl Unsynced {
             return super::store_one(&self.parts, finished).await;
         }
         let round = finished.outcome.round_id();
-        show(&self.parts, &finished, self.parts.clock.now_us()).await;
+        if let Some(entry) = entry(&finished, self.parts.clock.now_us()) {
+            // Without a cache it is shown once it is stored.
+            let _ = self.parts.cache.put(entry).await;
+        }
         if self.waiting.insert(round, (finished, Instant::now())).is_none() {
             self.len.fetch_add(1, Ordering::Relaxed);
         }
@@ -111,7 +114,7 @@ impl Unsynced {
             if self.waiting.remove(&round).is_some() {
                 self.len.fetch_sub(1, Ordering::Relaxed);
             }
-            let _ = self.parts.cache.evict(round.task).await;
+            let _ = self.parts.cache.evict(round.task, Version::settled(round.round)).await;
         }
     }
 

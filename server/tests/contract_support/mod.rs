@@ -26,6 +26,7 @@ pub(crate) enum Time {
 pub(crate) struct Opened<S> {
     pub(crate) seam: S,
     pub(crate) time: Time,
+    passing: Option<Box<dyn Fn(Duration) -> Running>>,
     _kept: Box<dyn Any>,
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct Case<S> {
     pub(crate) run: fn(Opened<S>) -> Running,
 }
 
+#[allow(unused_macros, reason = "some tests have a harness without backends")]
 /// A list of cases: `cases![Threads: a, b; Clock: c]`, each an `async fn(Opened<_>)`.
 macro_rules! cases {
     ($($needs:ident: $($name:ident),+ $(,)?);+ $(;)?) => {
@@ -65,15 +67,24 @@ macro_rules! cases {
         },)+)+]
     };
 }
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use cases;
 
 impl<S> Opened<S> {
     pub(crate) fn new(seam: S, time: Time, kept: impl Any) -> Self {
-        Self { seam, time, _kept: Box::new(kept) }
+        Self { seam, time, passing: None, _kept: Box::new(kept) }
+    }
+
+    /// The same, where somebody outside can be told that time has passed.
+    pub(crate) fn with_passing(self, passing: impl Fn(Duration) -> Running + 'static) -> Self {
+        Self { passing: Some(Box::new(passing)), ..self }
     }
 
     /// Lets so much time pass.
     pub(crate) async fn pass(&self, time: Duration) {
+        if let Some(passing) = &self.passing {
+            return passing(time).await;
+        }
         if self.time == Time::Real {
             return tokio::time::sleep(time).await;
         }

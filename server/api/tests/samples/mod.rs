@@ -208,9 +208,15 @@ pub(crate) fn transactions() -> Vec<(&'static str, Transaction)> {
 
 /// What the probes answer.
 pub(crate) fn health() -> Vec<(&'static str, Health)> {
-    let says = |status: &str| Health { status: status.into(), channel_breaker: None };
+    let says = |status: &str| Health { status: status.into(), channel_breaker: None, cache: None };
     let with_channel = Health { channel_breaker: Some("closed".to_owned()), ..says("ready") };
-    vec![("replies/healthz", says("ok")), ("replies/readyz", says("ready")), ("replies/readyz-http", with_channel)]
+    let without_cache = Health { cache: Some("down".to_owned()), ..says("degraded") };
+    vec![
+        ("replies/healthz", says("ok")),
+        ("replies/readyz", says("ready")),
+        ("replies/readyz-http", with_channel),
+        ("replies/readyz-degraded", without_cache),
+    ]
 }
 
 /// Every type of problem, and one with every member.

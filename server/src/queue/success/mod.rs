@@ -9,8 +9,10 @@ use crate::model::{RoundId, Success};
 
 mod any;
 pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
-pub use any::SubscriberQueue;
+pub use any::{SubscriberQueue, SuccessExchange};
 
 /// What a subscriber gets when it asks for more.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,7 +38,7 @@ pub struct SuccessStats {
 
 /// A bounded queue of one subscriber. No offer ever waits for the subscriber.
 pub trait SuccessQueue: Send + Sync {
-    /// Takes what there is room for; tells how many were left out. What is in it already is not taken again.
+    /// Takes what there is room for; tells how many were left out. What is known to be in it is not taken again.
     fn offer(&self, messages: &[Arc<Success>]) -> impl Future<Output = usize> + Send;
 
     /// Waits for messages, and takes at most so many.
@@ -50,6 +52,7 @@ pub trait SuccessQueue: Send + Sync {
 #[derive(Clone)]
 pub struct Successes {
     backlog: mpsc::Sender<Arc<Success>>,
+    exchange: SuccessExchange,
     queues: Arc<[SubscriberQueue]>,
 }
 
@@ -60,8 +63,36 @@ impl Successes {
     /// A backlog of so many messages before these queues.
     #[must_use]
     pub fn new(queues: Vec<SubscriberQueue>, backlog: usize) -> (Self, Announced) {
+        Self::through(SuccessExchange::EachQueue, queues, backlog)
+    }
+
+    /// The same, with another way from the publisher to the queues.
+    #[must_use]
+    pub fn through(exchange: SuccessExchange, queues: Vec<SubscriberQueue>, backlog: usize) -> (Self, Announced) {
         let (backlog, announced) = mpsc::channel(backlog.max(1));
-        (Self { backlog, queues: queues.into() }, Announced(announced))
+        (Self { backlog, exchange, queues: queues.into() }, Announced(announced))
+    }
+
+    /// Sends messages to all subscribers; tells how many each was left without, in the order of the queues. These it finds
+    /// in the store.
+    pub async fn publish(&self, messages: &[Arc<Success>]) -> Vec<usize> {
+        match &self.exchange {
+            SuccessExchange::EachQueue => {
+                let mut left = Vec::with_capacity(self.queues.len());
+                for queue in self.queues.iter() {
+                    left.push(queue.offer(messages).await);
+                }
+                left
+            }
+            #[cfg(feature = "rabbitmq")]
+            SuccessExchange::Rabbitmq(exchange) => {
+                let left = exchange.publish(messages).await;
+                if left > 0 {
+                    self.queues.iter().for_each(SubscriberQueue::fall_behind);
+                }
+                vec![left; self.queues.len()]
+            }
+        }
     }
 
     /// Hands a message to the publisher. Where it has no room, every subscriber has to look into the store; tells whether
@@ -90,5 +121,12 @@ impl Successes {
     /// Takes no more; what waits is still delivered, what is only in the store stays there.
     pub fn close(&self) {
         self.queues.iter().for_each(SubscriberQueue::close);
+    }
+
+    /// Waits until what was acknowledged is known to be so wherever it has to be.
+    pub async fn finish(&self) {
+        for queue in self.queues.iter() {
+            queue.finish().await;
+        }
     }
 }
