@@ -16,7 +16,7 @@ run: ## build what it needs and run the mixed scenario against a reference serve
 
 # What the tests' services start is stopped afterwards, however the tests end; what ran before is left alone.
 test: ## install and start whatever the tests need, run every test, stop what was started
-	@scripts/services.sh with sh -c 'cargo build -p payrig -p payrig-server -p payrig-channel && exec cargo test --workspace --no-fail-fast'
+	@scripts/services.sh with cargo test --workspace --no-fail-fast
 
 check: ## formatting, lints and docs: warnings are errors
 	@cargo fmt --all --check
